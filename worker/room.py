@@ -21,7 +21,8 @@ class Room:
     """Of the disk that `folder` lies on; `reserve` are the bytes that are free again when all is well."""
 
     def __init__(self, folder: Path, reserve: int) -> None:
-        self._folder, self._reserve, self._ran_out = folder, reserve, False
+        self._folder, self._reserve = folder, reserve
+        self._ran_out = self._told = False
 
     def ran_out(self) -> None:
         """To be told when work met a full disk."""
@@ -35,11 +36,12 @@ class Room:
             return True
         self._ran_out = self._ran_out and free < self._reserve
         needed = self._reserve if self._ran_out else min(LEAST_BYTES, self._reserve)
-        if free < needed:
+        if free < needed and not self._told:
             log.warning(
                 "the disk has %d bytes left: nothing is taken until %d are free (WINNOW_KEEP_FREE_BYTES is %d)",
                 free,
                 needed,
                 self._reserve,
             )
+        self._told = free < needed
         return free >= needed

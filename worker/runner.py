@@ -253,12 +253,8 @@ class Runner:
                 return self._finish(item, changes, heartbeat) or (
                     isinstance(item, Job | Trial) and self._finish(item, _stopped_state(item), heartbeat)
                 )
-            case Failed(problem=problem) if problem.code == DISK_FULL and item.attempt < item.max_attempts:
-                self._room.ran_out()
-                heartbeat.crashed("the disk of its worker is full")
-                return self._give_back(item, heartbeat, blame=True)
             case Failed(problem=problem):
-                return self._finish(item, changes | _failure(item, problem), heartbeat)
+                return self._failed(item, problem, changes, heartbeat)
             case Stopped(why=why):
                 return self._stopped(item, why, heartbeat)
             case Crashed(how=how):
@@ -266,6 +262,14 @@ class Runner:
                 return self._give_back(item, heartbeat, blame=True)
             case _:
                 assert_never(ending)
+
+    def _failed(self, item: Item, problem: Problem, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
+        if problem.code == DISK_FULL:
+            self._room.ran_out()
+            if item.attempt < item.max_attempts:
+                heartbeat.crashed("the disk of its worker is full")
+                return self._give_back(item, heartbeat, blame=True)
+        return self._finish(item, changes | _failure(item, problem), heartbeat)
 
     def _stopped(self, item: Item, why: Reason, heartbeat: Heartbeat) -> bool:
         match why:

@@ -13,7 +13,7 @@ def check_depth(
 ) -> None:
     """Raises `nothing_to_compress`, `invalid_request`. `reshaped`: steps before it change what layers cost.
 
-    Nothing is known of the blocks of a model that was inspected before they were kept.
+    Nothing is known of the blocks of a model that is too large, or was inspected before they were kept.
     """
     state = named.state
     if state.facts.blocks is None:

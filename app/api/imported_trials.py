@@ -20,7 +20,8 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.strict_json import read_json, read_model
 from winnow.contract.trial_result import result_of
 
-MAX_TRIAL_BYTES: Final = 2**16
+MAX_TRIAL_BYTES: Final = 2**20
+"""As of a job: a trial's recipe names layers as the job's may."""
 MAX_KEPT_BYTES: Final = 2**24
 """Of all trials of a job together, as JSON: their files alone may be larger."""
 

@@ -83,8 +83,7 @@ class Job(Leased):
 
     One that `searches` is never leased and never in the queue: its study is, and its trials are. `spaces` are what it
     searches, as JSON. A worker takes it that is able to do all that it `needs`, which are sorted; of one owner's the
-    higher `priority` goes first. `queued_at` is when it began to wait,
-    or something of what it searches last did.
+    higher `priority` goes first. `queued_at` is when it began to wait, or something of what it searches last did.
     """
 
     needs: tuple[str, ...] = (CPU,)

@@ -3,7 +3,7 @@
     position = fairness.position(owner, ahead, shares)
 
 What waits before a job of its owner's own (`ahead`) is a range of one index. How much waits and runs for each owner
-(XX
+(`shares`) is the same for all who ask: this process keeps it for `KEPT_SECONDS`, by which changes are told late.
 """
 
 import time
@@ -21,6 +21,8 @@ from app.storage.sql_turns import Needs, shares
 from app.storage.tables import jobs
 
 KEPT_SECONDS: Final = 0.5
+MOST_KEPT: Final = 1000
+"""Different needs: whoever sends jobs may make up ever new ones."""
 QUEUED: Final = jobs.c.state == rules.QUEUED
 
 COLUMNS: Final = ("id", "owner", "needs", "priority", "created_at")
@@ -81,6 +83,8 @@ class SqlPositions(SqlStore):
             return known
         waiting: dict[str, int] = dict(connection.execute(_WAITING, {"needs": needs}).tuples().all())
         found = shares(connection, "work", {owner: 0, **waiting})
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
         self._kept[needs] = time.monotonic() + self._kept_seconds, found
         return found
 

@@ -40,6 +40,17 @@ def test_once_there_was_room_again_less_than_the_reserve_is_enough(
         assert disk.is_there() == there
 
 
+def test_that_there_is_none_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked for every half a second."""
+    disk = Room(tmp_path, RESERVE)
+    for free in (0, 1, LEAST_BYTES, 0, 1):
+        monkeypatch.setattr(room.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        disk.is_there()
+    assert len(caplog.records) == 2
+
+
 def test_who_reserves_nothing_takes_work_on_any_disk_and_a_folder_that_is_not_there_yet_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from tests.support.child import LIES
 from tests.support.records import a_worker
 from worker import room, runner
 from worker.leaving import Leaving
+from worker.room import Room
 from worker.runner import Runner
 
 
@@ -321,11 +322,16 @@ def no_room(_item: object) -> None:
     raise OSError(errno.ENOSPC, "no space left on device")
 
 
-def test_work_that_fills_every_disk_fails_with_the_last_attempt(bench: Bench) -> None:
-    """A model is not rejected for a disk either, before."""
+def test_work_that_fills_every_disk_fails_with_the_last_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model is not rejected for a disk either, before; and the disk of the last worker is as full as the others'."""
     id, dataset = bench.job("full"), bench.dataset("full")
     for _ in range(3):
         assert (bench.state(id).problem, bench.inspected(dataset).state) == (None, "inspecting")
+        bench.runner._room = Room(
+            bench.settings.data_dir, bench.settings.keep_free_bytes
+        )  # of the next worker
         bench.runner.run(id)
         bench.runner.run(dataset.id)
     job, inspected = bench.state(id), bench.inspected(dataset)
@@ -333,6 +339,12 @@ def test_work_that_fills_every_disk_fails_with_the_last_attempt(bench: Bench) ->
     assert job.problem is not None
     assert inspected.problem is not None
     assert (job.problem["code"], inspected.problem["code"]) == ("disk_full", "disk_full")
+    free = bench.settings.keep_free_bytes - 1
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(runner, "DRAINED_SECONDS", 0.0)
+    other = bench.job("succeed")
+    bench.runner.take(Wake(queue="cpu", id=other))
+    assert bench.state(other).state == "queued"
 
 
 def test_what_is_done_may_be_finished_in_the_time_of_grace(tmp_path: Path) -> None:

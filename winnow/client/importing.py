@@ -77,8 +77,7 @@ def _read(source: Path, file: Any) -> tuple[TarArchive, Export, dict[str, Export
     """The archive, with every hash verified, and the trials by the names of their files."""
     try:
         archive = open_tar(file)
-        member = archive.members.get(EXPORT)
-        if member is None or member.size_bytes > MAX_EXPORT_BYTES:
+        if EXPORT not in archive.members:
             raise UnusableFile(f"{source} was not written by `winnow export`: it has no {EXPORT}")
         exported = read_model(Export, _content(archive, EXPORT), EXPORT)
         for name, sha256 in exported.files.items():
@@ -96,6 +95,11 @@ def _read(source: Path, file: Any) -> tuple[TarArchive, Export, dict[str, Export
 
 
 def _content(archive: TarArchive, name: str) -> bytes:
+    """Of what is read as a whole."""
+    if archive.members[name].size_bytes > MAX_EXPORT_BYTES:
+        raise UnusableFile(
+            f"{name} in the file has more than {MAX_EXPORT_BYTES:,} bytes: no export is like that"
+        )
     return b"".join(archive.chunks(name))
 
 

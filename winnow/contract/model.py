@@ -37,7 +37,7 @@ class ResidualBlock(ResponseModel):
     """What lies between two readings of a stream that keeps its shape: layers to whose output their input is added."""
 
     name: str = Field(description="Name of the node that adds the two.")
-    layers: list[str] = Field(description="Names of the layers in it.")
+    layers: list[str] = Field(description="Names of the layers in it, and of those that only it needs.")
     pinned: str | None = Field(description="Why it cannot be taken out, as a clause; null where it can.")
 
 
@@ -91,8 +91,8 @@ class ModelFacts(ResponseModel):
     )
     blocks: list[ResidualBlock] | None = Field(
         default=None,
-        description="Its residual blocks, those that can be taken out first; null where it was inspected before "
-        "they were looked for.",
+        description="Its residual blocks, those that can be taken out first; null where it is too large to find them "
+        "or was inspected before they were looked for.",
     )
     stored: Stored | None = Field(
         default=None,

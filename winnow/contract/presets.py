@@ -329,7 +329,9 @@ def _reasons(facts: ModelFacts, data: DataUses, objective: Objective) -> Iterato
 
 def _blocks(facts: ModelFacts) -> str:
     if facts.blocks is None:
-        return "its residual blocks are not known: it was inspected before they were looked for"
+        return (
+            "its residual blocks are not known: it is too large, or was inspected before they were looked for"
+        )
     free = sum(block.pinned is None for block in facts.blocks)
     return f"{free} residual blocks can be taken out"
 

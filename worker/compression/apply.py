@@ -33,7 +33,8 @@ from winnow.contract.recipe import (
     WeightOnly,
 )
 from worker.compression.channel_pruning.channel_pruning import channel_pruning
-from worker.compression.depth_pruning.depth_pruning import check_depth, depth_pruning
+from worker.compression.depth_pruning.candidates import check_depth
+from worker.compression.depth_pruning.depth_pruning import depth_pruning
 from worker.compression.half_precision.bfloat16 import bfloat16
 from worker.compression.half_precision.float16 import float16
 from worker.compression.low_rank.low_rank import low_rank

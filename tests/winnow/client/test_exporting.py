@@ -151,7 +151,10 @@ def test_a_search_goes_with_its_trials(
             **{"finished_at": 1002.0, **made},
         )
         result = result_of(Report.model_validate_json(REPORT))
-        tried = {"recipe": {"steps": [{**step, "epochs": 1}]}, "seconds": 3.0, "worker": "worker-1"}
+        named = [f"layer{number:0>90}" for number in range(1000)]
+        long = {"kind": "sparsity", "structure": "2:4", "layers": named}
+        steps = [{**step, "epochs": 1}, long]
+        tried = {"recipe": {"steps": steps}, "seconds": 3.0, "worker": "worker-1"}
         trials = [
             a_trial(job, 0, state="finished", result=result, **tried, **made),
             a_trial(job, 1, state="failed", problem=corpus()["Problem"][0], **tried),
@@ -165,7 +168,7 @@ def test_a_search_goes_with_its_trials(
         for ours, theirs in zip(known, taken_in, strict=True):
             assert theirs.model_dump(exclude={"recipe"}) == ours.model_dump(exclude={"recipe"})
         assert taken_in[0].recipe is not None
-        (taught,) = taken_in[0].recipe.steps
+        taught, _ = taken_in[0].recipe.steps
         assert there.model(taught.teacher).name == "teacher.onnx"  # type: ignore[union-attr]
         assert taken_in[2].recipe is None
         assert there.download_trial(imported.id, 0, tmp_path / "0.onnx").read_bytes() == SMALL
@@ -206,6 +209,11 @@ def rewritten(file: Path, members: dict[str, bytes | None]) -> Path:
         ({"report.json": None}, DamagedTransfer, "lacks report.json"),
         ({"export.json": None}, UnusableFile, "has no export.json"),
         ({"export.json": b"{}"}, UnusableFile, "cannot be imported"),
+        (
+            {"export.json": b" " * (2**20 + 1)},
+            UnusableFile,
+            "export.json in the file has more than 1,048,576",
+        ),
         ({"../passwd": b"x"}, UnusableFile, "cannot be imported"),
     ],
 )

@@ -61,6 +61,7 @@ def _runs(rows: Any, length: int) -> list[tuple[int, int]]:
     numbers = np.atleast_1d(np.asarray(rows))
     if numbers.dtype.kind not in "iu":
         return [(0, length)]
+    numbers = numbers.astype(np.int64)
     numbers = np.unique(np.where(numbers < 0, numbers + length, numbers))
     numbers = numbers[(numbers >= 0) & (numbers < length)]
     parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if len(numbers) else []

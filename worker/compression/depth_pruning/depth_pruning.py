@@ -11,15 +11,14 @@ from typing import Any
 
 import onnx_ir as ir
 
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import DepthPruning
 from winnow.contract.report import RequirementResult
+from worker.compression.depth_pruning.candidates import beyond, blocks_of, refuse_without, removable
 from worker.compression.depth_pruning.scores import Scorer, scorer_of
 from worker.compression.graph.blocks.find import Block, Blocks, residual_blocks
 from worker.compression.graph.blocks.removal import without_blocks
 from worker.compression.graph.facts.cost import LayerCost, layer_table, parameters
 from worker.compression.ir.edit import GraphEdit
-from worker.compression.ir.naming import excluded
 from worker.compression.progress import Within
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
 from worker.compression.steps.context import Context, StepResult
@@ -55,7 +54,7 @@ def depth_pruning(model: ir.Model, step: DepthPruning, context: Context) -> Step
     """
     refuse_quantized(model)
     unfuse_skip_layernorms(GraphEdit(model))
-    all_blocks = residual_blocks(model)
+    all_blocks = blocks_of(model)
     candidates = {block.name: block for block in removable(model, all_blocks, step)}
     refuse_without(candidates, all_blocks, step)
     samples = context.draw_calibration(step.kind, step.samples)
@@ -66,56 +65,12 @@ def depth_pruning(model: ir.Model, step: DepthPruning, context: Context) -> Step
     for number in range(1, step.rounds + 1):
         part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
         target = (1 - step.amount) ** (number / step.rounds)
-        _round(course, number, target, candidates, gains, scorer, replace(context, progress=part), bench)
+        _round(
+            course, step, number, target, candidates, gains, scorer, replace(context, progress=part), bench
+        )
         if step.recovery is not None and number < step.rounds:
             recover(course.model, step.recovery, replace(context, progress=part), number)
     return _result(model, step, bench, all_blocks, candidates, course)
-
-
-def removable(model: ir.Model, all_blocks: Blocks, step: DepthPruning) -> list[Block]:
-    """List the blocks in which no layer is excluded."""
-    kept = {str(node.name) for node in model.graph if excluded(node, step.exclude)}
-    return [block for block in all_blocks.blocks if kept.isdisjoint({block.name, *block.layers})]
-
-
-def check_depth(model: ir.Model, step: DepthPruning) -> None:
-    """Refuse before any work what the graph alone rules out.
-
-    Raises `nothing_to_compress` where no block can go; `invalid_request` where the target is beyond all of them.
-    """
-    all_blocks = residual_blocks(model)
-    candidates = removable(model, all_blocks, step)
-    refuse_without({block.name: block for block in candidates}, all_blocks, step)
-    if step.target != "parameters":
-        return
-    share = 1 - parameters(without_blocks(model, candidates)) / parameters(model)
-    if share < step.amount:
-        raise Refusal("invalid_request", beyond(step, len(candidates), share), field="recipe.steps")
-
-
-def beyond(step: DepthPruning, blocks: int, share: float) -> str:
-    """Say that a target is beyond all blocks that can go."""
-    return (
-        f"{step.amount:.1%} of the {step.target} were to go, and the {blocks} residual blocks that can go have "
-        f"{share:.1%} of them. Ask for less, or cut channels too (channel_pruning)."
-    )
-
-
-def refuse_without(candidates: Mapping[str, Block], all_blocks: Blocks, step: DepthPruning) -> None:
-    """Raise `nothing_to_compress` where no block can go, with the reasons."""
-    if candidates:
-        return
-    if all_blocks.blocks:
-        detail = f"`exclude` leaves none of the {len(all_blocks.blocks)} residual blocks that could go."
-    elif all_blocks.pinned:
-        reasons = "; ".join(f"{each.name}: {each.reason}" for each in all_blocks.pinned[:4])
-        detail = f"None of the model's {len(all_blocks.pinned)} residual blocks can go ({reasons})."
-    else:
-        detail = (
-            "The model has no residual blocks: no layers around which its input is added to their output. Cut channels "
-            "in place of them (channel_pruning)."
-        )
-    raise Refusal("nothing_to_compress", detail, field="recipe.steps")
 
 
 def _cost(
@@ -124,11 +79,12 @@ def _cost(
     if step.target != "blocks":
         return remaining_cost(model, step.target, bench)
     total = len(candidates)
-    return RemainingCost(lambda cut, _: len(_still_there(cut, candidates)) / total)
+    return RemainingCost(lambda cut, _: sum(str(node.name) in candidates for node in cut.graph) / total)
 
 
-def _still_there(model: ir.Model, candidates: Mapping[str, Block]) -> list[Block]:
-    return [block for block in residual_blocks(model).blocks if block.name in candidates]
+def _still_there(model: ir.Model, candidates: Mapping[str, Block], step: DepthPruning) -> list[Block]:
+    """List the blocks that can still go. With the last of two that read an excluded layer that would go, too."""
+    return [block for block in removable(model, residual_blocks(model), step) if block.name in candidates]
 
 
 def _gains(
@@ -149,6 +105,7 @@ def _gains(
 
 def _round(
     course: Course,
+    step: DepthPruning,
     number: int,
     target: float,
     candidates: Mapping[str, Block],
@@ -158,7 +115,7 @@ def _round(
     bench: Bench,
 ) -> None:
     """Take blocks out until no more than `target` is left."""
-    while course.left > target and (blocks := _still_there(course.model, candidates)):
+    while course.left > target and (blocks := _still_there(course.model, candidates, step)):
         scores = scorer(course.model, blocks)
         worth = {name: score / gains[name] if gains[name] else inf for name, score in scores.items()}
         least = min(blocks, key=lambda block: worth[block.name])

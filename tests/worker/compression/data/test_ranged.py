@@ -21,7 +21,7 @@ from worker.compression.data.ranged import opened, ranges_of, whole
 from worker.compression.data.table import Boxes, Column, Files, Numbers, Ragged, Table, Texts
 from worker.compression.onnx_files.sizes import sha256_of
 
-ROWS, BLOCK = 240, 512
+ROWS, BLOCK = 260, 512
 RNG = np.random.default_rng(7)
 
 
@@ -173,6 +173,29 @@ def test_a_few_rows_cost_a_few_blocks(lender: Lender, tmp_path: Path, name: str)
                 column.texts(np.array([row]))
     assert 0 < lender.bytes_of(path) - before < 0.3 * file.stat().st_size
     assert lender.bytes_of(path) < 0.8 * file.stat().st_size
+
+
+def test_what_files_are_is_not_asked_of_each_row_group_anew(lender: Lender, tmp_path: Path) -> None:
+    """A picture that is broken is one row that cannot be read, also where it is the first of its group."""
+    file = tmp_path / "rows.parquet"
+    pictures = [pixels(row) for row in range(30)]
+    pictures[10] = b"broken" * 200
+    rows = pa.table({"image": pictures})
+    with pq.ParquetWriter(file, rows.schema, compression="none") as writer:
+        for start in (0, 10, 20):
+            writer.write_table(rows.slice(start, 10))
+    column = table(lender.lend(file, tmp_path / "lent"), tmp_path / "of lent").columns["image"]
+    assert isinstance(column, row_groups.GroupedFiles)
+    assert [column.content(row) for row in range(30)] == pictures
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "bool"])
+def test_rows_are_indexed_by_numbers_of_any_type(lender: Lender, tmp_path: Path, dtype: str) -> None:
+    file = made("whole.npy", tmp_path)
+    column = table(lender.lend(file, tmp_path / "lent"), tmp_path / "of lent").columns["x"]
+    assert isinstance(column, ranged_array.RangedArray)
+    rows = np.arange(len(column)) % 3 == 0 if dtype == "bool" else np.array([1, 7, 200], dtype)
+    assert np.array_equal(column[rows], np.load(file)[rows])
 
 
 def test_what_takes_it_for_an_array_gets_all_of_it(lender: Lender, tmp_path: Path) -> None:

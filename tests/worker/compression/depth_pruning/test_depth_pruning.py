@@ -9,11 +9,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.support.residual_nets import WIDTH, Style, residual_net
-from tests.support.small_nets import samples
+from tests.support.small_nets import model, samples
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import DepthPruning
 from worker.compression.apply import check
 from worker.compression.depth_pruning.depth_pruning import depth_pruning
+from worker.compression.graph.blocks import find
+from worker.compression.graph.facts.facts import facts
 from worker.compression.progress import Silent
 from worker.compression.steps import remaining_cost
 from worker.compression.steps.context import Context, StepResult
@@ -91,6 +93,49 @@ def test_excluded_blocks_stay(tmp_path: Path) -> None:
     assert removed(result) < {"join0", "join2"}
     pinned = {row["block"] for row in result.details["blocks"] if row["pinned"] == "excluded"}
     assert pinned == {"join1", "join3"}
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_blocks_of_the_input_itself_are_judged_and_the_last_one_is_not_told_as_gone(
+    tmp_path: Path, criterion: str
+) -> None:
+    square = np.eye(WIDTH, dtype=np.float32)
+    text = f"""(float[N,{WIDTH}] x) => (float[N,{WIDTH}] y) {{
+        [a] f = MatMul (x, w)
+        [first] s = Add (x, f)
+        [b] g = MatMul (s, w)
+        [last] y = Add (s, g)
+    }}"""
+    result = done(model(text, {"w": square}), tmp_path, criterion=criterion, amount=0.9)
+    assert len(removed(result)) == 1
+    assert (result.targets[0].measured, result.targets[0].met) == (0.5, False)
+
+
+def test_a_layer_that_is_excluded_does_not_go_with_the_last_block_that_reads_it(tmp_path: Path) -> None:
+    square = np.eye(WIDTH, dtype=np.float32)
+    text = f"""(float[N,{WIDTH}] x) => (float[N,{WIDTH}] y) {{
+        [stem] s = MatMul (x, w)
+        [keys] k = MatMul (x, w)
+        [a] f = MatMul (s, w)
+        [fk] fk = Mul (f, k)
+        [first] t = Add (s, fk)
+        [b] g = MatMul (t, w)
+        [gk] gk = Mul (g, k)
+        [last] u = Add (t, gk)
+        [head] y = MatMul (u, w)
+    }}"""
+    result = done(model(text, {"w": square}), tmp_path, amount=0.9, exclude=["keys"])
+    assert len(removed(result)) == 1
+    assert "keys" in [node.name for node in result.model.graph]
+
+
+def test_in_a_graph_too_large_to_follow_no_blocks_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = residual_net("plain", FEW)
+    assert facts(net).blocks
+    monkeypatch.setattr(find, "MAX_NODES", 3)
+    assert facts(net).blocks is None
+    with pytest.raises(Refusal, match="19 nodes"):
+        check(net, [asked()], lambda _: net)
 
 
 def test_between_rounds_what_is_left_is_trained(tmp_path: Path) -> None:

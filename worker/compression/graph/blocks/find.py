@@ -6,24 +6,37 @@ a residual block, and x in the place of y leaves f out. Where the stream is norm
 what lies between the join before and the entry is what has to lie between this join and the exit.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.blocks.reach import Reach
+from worker.compression.graph.blocks.alike import may_be_alike, same_shape
+from worker.compression.graph.blocks.reach import Reach, ones
 from worker.compression.graph.nodes.weights import layers
 from worker.compression.ir.values import is_constant
 
 MAX_TAIL: Final = 24
 """Nodes between a join and the next reading of the stream: a layer normalisation of an old exporter has twelve."""
+RESIZES: Final = frozenset(
+    {
+        *("MaxPool", "AveragePool", "LpPool", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth"),
+        *("Pad", "Slice", "Concat", "Gather", "Tile", "Expand"),
+    }
+)
+"""Operators that change sizes, also where none is known that would tell."""
+MAX_NODES: Final = 30_000
+"""Of a graph in which blocks are looked for, which takes memory that grows with the square: 0.2 GB for so many."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """`entry` takes the place of `exit`. `name` is that of the join, `layers` the names of the layers that go."""
+    """`entry` takes the place of `exit`. `name` is that of the join, `layers` the names of the layers that go: those in
+    between, and those that make what only these read, as the keys and values of what a decoder looks at."""
 
     name: str
     entry: str
@@ -50,50 +63,63 @@ class Blocks:
 
 @dataclass(frozen=True)
 class _Found:
-    """A residual join, with where its block ends, and the layers between."""
+    """A residual join, with where its block ends, and the nodes between."""
 
     join: ir.Node
     entry: ir.Value
     exit: ir.Value
-    layers: tuple[ir.Node, ...]
     inside: int
 
 
 def residual_blocks(model: ir.Model) -> Blocks:
     """List the blocks of the model's graph; those within subgraphs are not looked at.
 
-    A block without a layer of weights is none (an activation may well add its input).
+    A block without a layer of weights is none (an activation may well add its input). Give it no graph that
+    `is_too_large`.
     """
     return _Finder(model).blocks()
 
 
+def is_too_large(model: ir.Model) -> bool:
+    """Whether its graph has too many nodes to follow what depends on what."""
+    return len(model.graph) > MAX_NODES
+
+
 class _Finder:
     def __init__(self, model: ir.Model) -> None:
-        self._graph = model.graph
+        all_layers = [node for node, _ in layers(model)]
         self._reach = Reach(model.graph)
-        self._weighted = {node for node, _ in layers(model)}
-        self._joins = [node for node in self._reach.nodes if _is_join(node)]
+        self._layers, self._count = self._reach.set_of(all_layers), len(all_layers)
+        self._joins = self._reach.set_of(filter(_is_join, self._reach.nodes))
+        self._changing = self._layers | self._reach.set_of(
+            node for node in self._reach.nodes if node.op_type in RESIZES
+        )
+        self._entries = defaultdict[ir.Node, list[ir.Value]](list)
+        """By the nodes that make them, which are `_makers`."""
+        self._makers = 0
 
     def blocks(self) -> Blocks:
         found, pinned = list[_Found](), list[PinnedBlock]()
-        entries = {join: self._entry(join) for join in self._joins}
+        entries = {join: self._entry(join) for join in self._reach.of(self._joins)}
+        for value in entries.values():
+            if value is not None and (maker := value.producer()) is not None:
+                self._entries[maker].append(value)
+        self._makers = self._reach.set_of(self._entries)
         for join, entry in entries.items():
             if entry is None:
                 pinned += self._two_ways(join)
                 continue
-            exit_ = self._exit(join, entry, [other for other in entries.values() if other is not None])
+            exit_ = self._exit(join, entry)
             inside = self._reach.between(entry, exit_)
-            own = tuple(node for node in self._reach.of(inside) if node in self._weighted)
-            if own and _may_be_alike(entry, exit_):
-                found.append(_Found(join, entry, exit_, own, inside))
-        blocks = list[Block]()
+            if inside & self._layers and may_be_alike(entry, exit_):
+                found.append(_Found(join, entry, exit_, inside))
+        blocks, others = list[Block](), _Others(found)
         for each in found:
-            names = tuple(str(node.name) for node in each.layers)
-            reason = self._why_pinned(each, found)
-            if reason is None:
-                blocks.append(Block(str(each.join.name), str(each.entry.name), str(each.exit.name), names))
+            block = self._freed(each, others)
+            if isinstance(block, Block):
+                blocks.append(block)
             else:
-                pinned.append(PinnedBlock(str(each.join.name), names, reason))
+                pinned.append(block)
         return Blocks(blocks, pinned)
 
     def _entry(self, join: ir.Node) -> ir.Value | None:
@@ -104,16 +130,22 @@ class _Finder:
                 return value
         return None
 
-    def _exit(self, join: ir.Node, entry: ir.Value, entries: Iterable[ir.Value]) -> ir.Value:
+    def _exit(self, join: ir.Node, entry: ir.Value) -> ir.Value:
         """Behind the join what lies in front of the entry; what leads to the next entry where nothing does."""
         out = join.outputs[0]
         tail = self._tail_before(entry)
         alike = None if tail is None else self._behind(out, tail)
-        if alike is not None:
-            return alike
-        following = (value for value in entries if self._tail(out, value) is not None)
-        nearest = min(following, key=lambda value: self._reach.before(value).bit_count(), default=None)
-        return nearest or self._behind_like(out, entry.producer()) or out
+        return alike or self._next_entry(join) or self._behind_like(out, entry.producer()) or out
+
+    def _next_entry(self, join: ir.Node) -> ir.Value | None:
+        out = join.outputs[0]
+        if join in self._entries:
+            return out
+        makers = self._reach.first(self._reach.behind(out) & self._makers, MAX_TAIL)
+        near = (
+            value for node in makers for value in self._entries[node] if self._tail(out, value) is not None
+        )
+        return min(near, key=lambda value: self._reach.before(value).bit_count(), default=None)
 
     def _behind_like(self, out: ir.Value, made_entry: ir.Node | None) -> ir.Value | None:
         """The value behind the operator that also made the entry: of a network with one block only."""
@@ -125,74 +157,80 @@ class _Finder:
 
     def _tail_before(self, entry: ir.Value) -> Counter[str] | None:
         """The operators between the last join before the entry and the entry; None where no join leads to it so."""
-        for join in reversed(self._joins):
-            tail = self._tail(join.outputs[0], entry)
-            if tail is not None:
-                return tail
-        return None
+        joins = self._reach.last(self._reach.before(entry) & self._joins, MAX_TAIL)
+        tails = (self._tail(join.outputs[0], entry) for join in joins)
+        return next((tail for tail in tails if tail is not None), None)
 
     def _behind(self, out: ir.Value, tail: Counter[str]) -> ir.Value | None:
         """The value behind these operators."""
-        candidates = [
-            value
-            for node in self._reach.of(self._reach.behind(out))[: 2 * MAX_TAIL]
-            for value in node.outputs
-        ]
-        return next((value for value in (out, *candidates) if self._tail(out, value) == tail), None)
+        nodes = self._reach.first(self._reach.behind(out), 2 * MAX_TAIL)
+        candidates = (out, *(value for node in nodes for value in node.outputs))
+        return next((value for value in candidates if self._tail(out, value) == tail), None)
 
     def _tail(self, out: ir.Value, value: ir.Value) -> Counter[str] | None:
         """The operators from a join to a value of the stream; None where that is more than a norm or an activation,
         where the join is read otherwise too, or the shape changes."""
         if value is out:
             return Counter()
-        inside = self._reach.between(out, value)
-        nodes = self._reach.of(inside) if 0 < inside.bit_count() <= MAX_TAIL else []
-        plain = nodes and not any(node in self._weighted or _is_residual(node, out) for node in nodes)
-        only = not self._reach.readers(out) & ~inside and not out.is_graph_output()
-        if not plain or not only or not _same_shape(out, value):
+        inside, readers = self._reach.between(out, value), self._reach.readers(out)
+        plain = 0 < inside.bit_count() <= MAX_TAIL and not inside & (self._changing | readers & self._joins)
+        only = not readers & ~inside and not out.is_graph_output()
+        if not plain or not only or not same_shape(out, value):
             return None
-        return Counter(f"{node.domain}.{node.op_type}" for node in nodes)
+        return Counter(f"{node.domain}.{node.op_type}" for node in self._reach.of(inside))
 
     def _two_ways(self, join: ir.Node) -> list[PinnedBlock]:
         """An Add of two ways from one value, with layers on one of them at least."""
         first, second = (self._reach.before(value) for value in join.inputs if value is not None)
-        own = [
-            {*self._reach.of(way & ~other)} & self._weighted
-            for way, other in ((first, second), (second, first))
-        ]
+        own = [way & ~other & self._layers for way, other in ((first, second), (second, first))]
         if not any(own) or not first & second:
             return []
-        names = tuple(str(node.name) for node in self._reach.nodes if node in own[0] | own[1])
         reason = "has layers of its own" if all(own) else "is changed on its way"
-        return [PinnedBlock(str(join.name), names, f"its shortcut {reason}")]
+        return [PinnedBlock(str(join.name), self._names(own[0] | own[1]), f"its shortcut {reason}")]
 
-    def _why_pinned(self, block: _Found, all_found: Sequence[_Found]) -> str | None:
-        if not _same_shape(block.entry, block.exit):
-            return "its shape is not known"
-        if any(other is not block and other.inside & ~block.inside == 0 for other in all_found):
-            return "it holds other blocks"
-        if len(block.layers) == len(self._weighted):
-            return "nothing would be left"
-        kept = self._read_outside(block)
-        return None if kept is None else f"{kept.name!r} is read outside of it too"
+    def _freed(self, each: _Found, others: "_Others") -> Block | PinnedBlock:
+        """The block that can go, with all that goes with it, or why it cannot."""
+        if not same_shape(each.entry, each.exit):
+            return self._pinned(each, "its shape is not known")
+        if others.in_(each, each.inside):
+            return self._pinned(each, "it holds other blocks")
+        left = self._reach.left_over(each.entry, each.exit)
+        if others.in_(each, each.inside | left):
+            return self._pinned(each, "other blocks are there for it alone")
+        going = (each.inside | left) & self._layers
+        if going.bit_count() == self._count:
+            return self._pinned(each, "nothing would be left")
+        if kept := each.inside & self._layers & ~left:
+            return self._pinned(each, f"{self._read_outside(kept, left)!r} is read outside of it too")
+        return Block(str(each.join.name), str(each.entry.name), str(each.exit.name), self._names(going))
 
-    def _read_outside(self, block: _Found) -> ir.Value | None:
-        """A value that keeps one of the block's layers alive when the exit is no longer read."""
-        gone = 0
-        for index in sorted(self._indices(block.inside), reverse=True):
-            outputs = self._reach.nodes[index].outputs
-            if all(self._dies(value, block.exit, gone) for value in outputs):
-                gone |= 1 << index
-        for node in self._reach.of(block.inside & ~gone):
-            if node in self._weighted:
-                return next(value for value in node.outputs if not self._dies(value, block.exit, gone))
-        return None
+    def _pinned(self, each: _Found, reason: str) -> PinnedBlock:
+        return PinnedBlock(str(each.join.name), self._names(each.inside & self._layers), reason)
 
-    def _dies(self, value: ir.Value, exit_: ir.Value, gone: int) -> bool:
-        return value is exit_ or (not value.is_graph_output() and not self._reach.readers(value) & ~gone)
+    def _read_outside(self, kept: int, left: int) -> str | None:
+        """The name of the value that keeps the first of these layers."""
+        values = self._reach.of(kept)[0].outputs
+        is_read = (value for value in values if value.is_graph_output() or self._reach.readers(value) & ~left)
+        return next(is_read).name
 
-    def _indices(self, bits: int) -> list[int]:
-        return [index for index in range(bits.bit_length()) if bits >> index & 1]
+    def _names(self, of_layers: int) -> tuple[str, ...]:
+        return tuple(str(node.name) for node in self._reach.of(of_layers))
+
+
+class _Others:
+    """All that was found, by the first node of each."""
+
+    def __init__(self, found: Iterable[_Found]) -> None:
+        self._by_first = defaultdict[int, list[_Found]](list)
+        for each in found:
+            self._by_first[each.inside & -each.inside].append(each)
+        self._firsts = reduce(or_, self._by_first, 0)
+
+    def in_(self, one: _Found, nodes: int) -> bool:
+        """Whether another one lies in these nodes as a whole."""
+        firsts = (1 << int(place) for place in ones(nodes & self._firsts))
+        near = (other for first in firsts for other in self._by_first[first])
+        return any(other is not one and not other.inside & ~nodes for other in near)
 
 
 def _is_join(node: ir.Node) -> bool:
@@ -200,23 +238,3 @@ def _is_join(node: ir.Node) -> bool:
         return False
     computed = [value for value in node.inputs if value is not None and not is_constant(value)]
     return len(node.inputs) == len(computed) == 2 and computed[0] is not computed[1]
-
-
-def _is_residual(node: ir.Node, out: ir.Value) -> bool:
-    return _is_join(node) and out in node.inputs
-
-
-def _may_be_alike(first: ir.Value, second: ir.Value) -> bool:
-    """Whether nothing that is known of type and shape tells them apart: an Add also broadcasts."""
-    if first.shape is None or second.shape is None:
-        return first.dtype == second.dtype
-    pairs = zip(first.shape, second.shape, strict=False)
-    unlike = any(a != b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
-    return first.dtype == second.dtype and len(first.shape) == len(second.shape) and not unlike
-
-
-def _same_shape(first: ir.Value, second: ir.Value) -> bool:
-    """Whether they are alike, and one size at least is known of both."""
-    pairs = zip(first.shape or (), second.shape or (), strict=False)
-    known = any(isinstance(a, int) and a == b for a, b in pairs)
-    return known and _may_be_alike(first, second)

@@ -7,7 +7,7 @@ from typing import Final
 import onnx_ir as ir
 
 from winnow.contract.model import Layer, ModelFacts, ResidualBlock, TensorSpec
-from worker.compression.graph.blocks.find import residual_blocks
+from worker.compression.graph.blocks.find import is_too_large, residual_blocks
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.nodes.weights import dtype_name, gathers_integer_rows
@@ -37,6 +37,8 @@ QUANTIZED: Final = frozenset(
 )
 MAX_VALUES: Final = 5_000
 MAX_VALUE_CHARACTERS: Final = 500_000
+MAX_BLOCK_LAYERS: Final = 20_000
+"""Names of layers in all blocks together: around each other they may have the same ones again and again."""
 QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQuantized")
 
 
@@ -60,8 +62,13 @@ def facts(model: ir.Model) -> ModelFacts:
     )
 
 
-def _blocks(model: ir.Model) -> list[ResidualBlock]:
+def _blocks(model: ir.Model) -> list[ResidualBlock] | None:
+    if is_too_large(model):
+        return None
     found = residual_blocks(model)
+    names = sum(len(each.layers) for each in found.blocks) + sum(len(each.layers) for each in found.pinned)
+    if names > MAX_BLOCK_LAYERS:
+        return None
     blocks = [ResidualBlock(name=each.name, layers=list(each.layers), pinned=None) for each in found.blocks]
     pinned = [
         ResidualBlock(name=each.name, layers=list(each.layers), pinned=each.reason) for each in found.pinned

@@ -153,6 +153,85 @@ def test_a_block_around_others_stays() -> None:
     assert [(each.name, each.reason) for each in found.pinned] == [("around", "it holds other blocks")]
 
 
+def test_what_only_a_block_reads_goes_with_it_and_what_others_read_stays() -> None:
+    """As the keys and values of what a decoder looks at."""
+    net = model(
+        f"""(float[N,{WIDTH}] x, float[N,{WIDTH}] memory) => (float[N,{WIDTH}] y) {{
+            [stem] s = MatMul (x, w)
+            [keys] k = MatMul (memory, w)
+            [both] o = MatMul (memory, v)
+            [query] q = MatMul (s, w)
+            [scores] p = Mul (q, k)
+            [mixed] m = Mul (p, o)
+            [join] d = Add (s, m)
+            [head] h = MatMul (d, w)
+            [other] y = Mul (h, o)
+        }}""",
+        {"w": SQUARE, "v": SQUARE},
+    )
+    (block,) = residual_blocks(net).blocks
+    assert block.layers == ("keys", "query")
+    assert [node.name for node in without_blocks(net, [block]).graph] == ["stem", "both", "head", "other"]
+
+
+def test_a_block_that_another_one_is_there_for_stays() -> None:
+    """Without the decoder's block nobody needs the encoder, with the block in it."""
+    found = residual_blocks(
+        model(
+            f"""(float[N,{WIDTH}] x, float[N,{WIDTH}] memory) => (float[N,{WIDTH}] y) {{
+                [embed] e = MatMul (memory, w)
+                [inner] i = MatMul (e, w)
+                [encoded] k = Add (e, i)
+                [stem] s = MatMul (x, w)
+                [query] q = MatMul (s, w)
+                [scores] m = Mul (q, k)
+                [join] d = Add (s, m)
+                [head] y = MatMul (d, w)
+            }}""",
+            {"w": SQUARE},
+        )
+    )
+    assert [block.name for block in found.blocks] == ["encoded"]
+    assert [(each.name, each.reason) for each in found.pinned] == [
+        ("join", "other blocks are there for it alone")
+    ]
+
+
+def test_where_sizes_are_open_a_block_ends_before_they_change() -> None:
+    pads = "pads = [1, 1, 1, 1]"
+    found = residual_blocks(
+        model(
+            f"""(float[N,2,H,W] x) => (float[N,2,P,Q] y) {{
+                [stem] s = Conv <{pads}> (x, w)
+                [start] a = Relu (s)
+                [inner] b = Conv <{pads}> (a, w)
+                [join] c = Add (a, b)
+                [activation] d = Relu (c)
+                [smaller] e = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (d)
+                [second] f = Conv <{pads}> (e, w)
+                [sum] g = Add (e, f)
+                [head] y = Conv <{pads}> (g, w)
+            }}""",
+            {"w": np.ones((2, 2, 3, 3), np.float32)},
+        )
+    )
+    assert [(block.name, block.entry, block.exit) for block in found.blocks] == [
+        ("join", "a", "d"),
+        ("sum", "e", "g"),
+    ]
+
+
+def test_a_stream_that_is_broadcast_to_a_size_that_is_open_stays() -> None:
+    text = f"""(float[1,{WIDTH}] x, float[T,{WIDTH}] z) => (float[T,{WIDTH}] y) {{
+        [stem] s = MatMul (x, w)
+        [inner] a = MatMul (s, v)
+        [all] b = Mul (a, z)
+        [join] c = Add (s, b)
+        [head] y = MatMul (c, w)
+    }}"""
+    assert reasons(text) == {}
+
+
 def test_a_value_that_a_branch_reads_keeps_its_block() -> None:
     net = model(
         f"""(float[N,{WIDTH}] x, bool flag) => (float[N,{WIDTH}] y, float[N,{WIDTH}] z) {{

@@ -4,7 +4,9 @@ import onnx_ir as ir
 import pytest
 
 from tests.support import graphs
+from tests.support.residual_nets import residual_net
 from winnow.contract.model import TensorSpec
+from worker.compression.graph.facts import facts as facts_module
 from worker.compression.graph.facts.facts import facts, is_quantized, operators
 from worker.compression.graph.normal_form.normalise import normalise
 
@@ -66,3 +68,10 @@ def test_quantized_models_are_recognised(operator: str, domain: str, nested: boo
     graph.node.append(graphs.node(operator, "x", "q", domain=domain))
     assert is_quantized(ir.from_proto(model))
     assert not is_quantized(ir.from_proto(graphs.branches()))
+
+
+def test_more_layers_of_blocks_than_are_kept_are_no_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of blocks around each other each has the layers of all within."""
+    monkeypatch.setattr(facts_module, "MAX_BLOCK_LAYERS", 7)
+    assert facts(residual_net("plain", [1, 1, 1])).blocks
+    assert facts(residual_net("plain", [1, 1, 1, 1])).blocks is None

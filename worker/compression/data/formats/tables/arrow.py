@@ -16,9 +16,11 @@ IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 @dataclass
 class ArrowWriter:
-    """Writes record batches of one schema. Columns that are none of these are left out, and noted."""
+    """Writes record batches of one schema. Columns that are none of these are left out, and noted. What files hold is
+    told by the first one, unless `holds` says so."""
 
     files: ColumnFiles
+    holds: Kind | None = None
     numbers: dict[str, int] = field(default_factory=dict)
 
     def begin(self, schema: pa.Schema) -> None:
@@ -63,8 +65,9 @@ class ArrowWriter:
                 self.files.blobs(number, *blobs_of(content), np.asarray(content.is_null()) | missing)
 
     def _kind_of_files(self, number: int, content: pa.Array) -> None:
-        """Tell pictures from sounds by the first one."""
-        if self.files.rows == 0 and content.null_count < len(content):
+        if self.holds is not None:
+            self.files.columns[number].kind = self.holds
+        elif self.files.rows == 0 and content.null_count < len(content):
             head = content.drop_null()[0].as_py()[:12]
             kind = kind_of_file(head)
             if kind is None:

@@ -1,5 +1,6 @@
 """Reads Parquet, row group by row group, a few rows at a time, into files of columns."""
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.tables.arrow import ArrowWriter
-from worker.compression.data.formats.tables.column_files import ColumnFiles
+from worker.compression.data.formats.tables.column_files import ColumnFiles, Kind
 from worker.compression.data.ranged import is_ranged, opened
 
 MAGIC: Final = b"PAR1"
@@ -43,7 +44,7 @@ def write_parquet(paths: Sequence[Path], files: ColumnFiles) -> None:
 
 @contextmanager
 def opened_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Whatever cannot be read of it meanwhile refuses with `invalid_dataset`."""
+    """Whatever cannot be read of it meanwhile refuses with `invalid_dataset`, but for what there is no room for."""
     try:
         if is_ranged(path):
             with opened(path, buffering=0) as content, _file(content, buffer_size=BUFFER_BYTES) as file:
@@ -52,15 +53,20 @@ def opened_parquet(path: Path) -> Iterator[pq.ParquetFile]:
             with _file(path, memory_map=True) as file:
                 yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise Refusal(
             "invalid_dataset",
             f"The Parquet file cannot be read: {str(error)[:200]}. Write it again and upload it whole.",
         ) from error
 
 
-def write_opened(file: pq.ParquetFile, files: ColumnFiles, columns: list[str], group: int | None) -> None:
-    """Append the rows of these columns, of one row group or of all. Refuses as `write_parquet` does."""
-    writer, schema = ArrowWriter(files), file.schema_arrow
+def write_opened(
+    file: pq.ParquetFile, files: ColumnFiles, columns: list[str], group: int | None, holds: Kind | None
+) -> None:
+    """Append the rows of these columns, of one row group or of all. `holds` says what its files are, where that is
+    known. Refuses as `write_parquet` does."""
+    writer, schema = ArrowWriter(files, holds), file.schema_arrow
     writer.begin(pa.schema([item for item in schema if item.name in columns]))
     files.classes = _classes(schema)
     _write(file, writer, None if group is None else [group])

@@ -25,6 +25,8 @@ from worker.compression.data.table import Column, Files, Rows, Table, Texts
 
 PARTS_IN_MEMORY: Final = 64
 
+Holds = Literal["image", "audio"]
+
 Part = Callable[[int], Table]
 """The number of a row group → the table of its rows."""
 
@@ -76,7 +78,7 @@ class GroupedFiles:
     """`Files`, none of which is missing."""
 
     groups: RowGroups
-    holds: Literal["image", "audio"]
+    holds: Holds
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -97,35 +99,42 @@ def open_row_groups(path: Path, target: Path, limit: int) -> Table:
     size = size_of(path)
     later = _read_later(metadata, schema)
     now = [name for name in schema.names if name not in later]
-    write = partial(_write, path, now, None)
+    write = partial(_write, path, now, None, None)
     table = written_once(target, size, limit, write)
     first = np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
     columns = dict(table.columns)
     notes = list(table.notes)
     for name in later:
-        number = schema.names.index(name)
-        part = partial(_part, path, name, target.parent / f"{target.name}-{number}", size, limit)
-        opened = part(0)
+        folder = target.parent / f"{target.name}-{schema.names.index(name)}"
+        part = partial(_part, path, name, folder, size, limit)
+        opened = part(0, None)
         notes += opened.notes
         if name in opened.columns:
-            columns[name] = _grouped(RowGroups(name, first.tolist(), part), opened.columns[name])
+            columns[name] = _grouped(name, first.tolist(), part, opened.columns[name])
     ordered = {name: columns[name] for name in schema.names if name in columns}
     return Table(ordered, table.classes, notes=notes)
 
 
-def _part(path: Path, name: str, folder: Path, size: int, limit: int, group: int) -> Table:
-    return written_once(folder / str(group), size, limit, partial(_write, path, [name], group))
+def _part(
+    path: Path, name: str, folder: Path, size: int, limit: int, group: int, holds: Holds | None
+) -> Table:
+    return written_once(folder / str(group), size, limit, partial(_write, path, [name], group, holds))
 
 
-def _write(path: Path, columns: list[str], group: int | None, files: ColumnFiles) -> None:
+def _write(
+    path: Path, columns: list[str], group: int | None, holds: Holds | None, files: ColumnFiles
+) -> None:
     with opened_parquet(path) as file:
-        write_opened(file, files, columns, group)
+        write_opened(file, files, columns, group, holds)
 
 
-def _grouped(groups: RowGroups, first: Column) -> Column:
-    if isinstance(first, Files):
-        return GroupedFiles(groups, first.holds)
-    return GroupedTexts(groups)
+def _grouped(
+    name: str, first: Sequence[int], part: Callable[[int, Holds | None], Table], like: Column
+) -> Column:
+    """The column that is `like` one of its parts."""
+    holds = like.holds if isinstance(like, Files) else None
+    groups = RowGroups(name, first, lambda group: part(group, holds))
+    return GroupedTexts(groups) if holds is None else GroupedFiles(groups, holds)
 
 
 def _read_later(metadata: pq.FileMetaData, schema: pa.Schema) -> list[str]:

@@ -1,5 +1,6 @@
 """CSV, JSON lines and Parquet become columns, whatever their bytes are."""
 
+import errno
 import json
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support.refusals import refusal
 from tests.support.tokenizer import archive
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.opening import open_table
+from worker.compression.data.formats.tables import column_files
 from worker.compression.data.table import Files, Ragged, Table, Texts
 
 CAP = 2**26
@@ -206,6 +208,19 @@ def test_offsets_that_do_not_fit_are_refused(offsets: list[Any], tmp_path: Path)
     np.savez(tmp_path / "a.npz", x=np.arange(5), x_offsets=np.array(offsets))
     with pytest.raises(Refusal, match="x_offsets"):
         open_table(tmp_path / "a.npz", tmp_path / "scratch", max_unpacked_bytes=CAP)
+
+
+def test_a_disk_that_is_full_is_not_blamed_on_the_parquet_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"x": [1.0, 2.0]}), file)
+    monkeypatch.setattr(column_files.ColumnFiles, "_write", full)
+    with pytest.raises(OSError, match="no space left"):
+        open_table(file, tmp_path / "scratch", max_unpacked_bytes=2**20)
 
 
 def test_broken_parquet_is_refused(tmp_path: Path) -> None:
