@@ -61,6 +61,7 @@ def show_job(request: Request, service: Service, owner: Owner, job: Found) -> Re
         trials=tried[:TRIALS],
         tried=len(tried),
         report=report,
+        has_page=job.page_sha256 is not None,
         asked=_requested(job),
         chosen=chosen,
         scatter=plots.scatter(tried, chosen),

@@ -144,6 +144,16 @@ def test_a_job_shows_its_trials_its_training_and_its_result(api: Served, shown: 
     assert f'data-follow="{shown.queued}"' in api.http.get(f"/jobs/{shown.queued}", headers=HTML).text
 
 
+def test_a_report_without_a_page_is_made_into_one_and_its_link_opens_it(api: Served, shown: World) -> None:
+    paged, queued = shown.finished[0], shown.queued
+    succeeded(api, queued, 7, paged=False)
+    first, second = (Seen(api.http.get(f"/jobs/{job}", headers=HTML).text) for job in (paged, queued))
+    assert f"../v1/jobs/{paged}/report" in first.values("href")
+    assert "render" not in first.values("id")
+    assert f"../v1/jobs/{queued}/report" not in second.values("href")
+    assert f"POST v1/jobs/{queued}/report/render" in second.values("data-send")
+
+
 def test_who_may_only_read_is_offered_nothing_that_changes_something(tmp_path: Path) -> None:
     with served_to("ada", tmp_path) as api:
         made = world(api, owner="ada")
