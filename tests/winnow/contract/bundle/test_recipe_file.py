@@ -44,6 +44,13 @@ def test_what_int8_chose_by_time_is_written_as_settings(chosen: str, floats: lis
     assert file.timed == []
 
 
+@pytest.mark.parametrize("layers", [None, 7, "fc", [None, 7, {}, {"name": "fc"}]])
+def test_details_of_another_shape_are_read_as_far_as_they_go(layers: Any) -> None:
+    """A report's details are free: a child that is not trusted has written them."""
+    done = finished({"steps": [{"kind": "int8"}]}, {"chosen": "static, mse", "layers": layers})
+    assert recipe_file(done).job is not None
+
+
 @pytest.mark.parametrize(
     ("step", "timed"),
     [
