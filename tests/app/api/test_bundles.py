@@ -61,7 +61,7 @@ def test_the_card_has_metadata_and_what_was_measured(finished: tuple[Served, str
     assert (result.metric_type, result.metric_value) == ("accuracy", measured["after"])
     assert r"# net \| \<b\>-winnow" in card.text, "a name is no markup"
     assert f"{measured['before']:.4f} | {measured['after']:.4f}" in card.text
-    assert '"input": np.zeros((1, 3, 8, 8), "float32")' in card.text
+    assert "'input': np.zeros((1, 3, 8, 8), 'float32')" in card.text
 
 
 def test_the_bill_of_materials_is_cyclonedx_with_all_hashes(finished: tuple[Served, str]) -> None:
