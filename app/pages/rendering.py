@@ -63,6 +63,8 @@ FILTERS: Final[Mapping[str, Any]] = {
     "times": units.times,
     "ms": units.milliseconds,
     "number": units.number,
+    "change": units.change,
+    "asked_and_measured": lambda it: units.asked_and_measured(it.name, it.asked, it.measured, it.interval),
     "rate": units.rate,
     "duration": units.duration,
     "metric": lambda value, name, interval=None: units.metric(name, value, interval),

@@ -9,10 +9,10 @@ from winnow.contract.bundle.front_matter import front_matter
 from winnow.contract.bundle.recipe_file import chooses_by_time, closed_recipe
 from winnow.contract.bundle.result import FinishedJob
 from winnow.contract.bundle.running import onnxruntime_lines, zeros
-from winnow.contract.report import Latency, Pair, Quality, Report
+from winnow.contract.report import ADVICE, Latency, Pair, Quality, Report
+from winnow.contract.units import asked_and_measured
 
 MARKUP: Final = re.compile(r"([\\`*\[\]<>|#~])")
-ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
 
 
 def model_card(done: FinishedJob) -> str:
@@ -99,8 +99,7 @@ def _requirements(report: Report) -> Iterator[str]:
     rows = (
         [
             plain(entry.name),
-            f"{entry.asked:g}",
-            "not measured" if entry.measured is None else f"{entry.measured:.4g}",
+            *asked_and_measured(entry.name, entry.asked, entry.measured),
             "yes" if entry.met else f"no: {plain(entry.why or '')}",
         ]
         for entry in report.requirements
