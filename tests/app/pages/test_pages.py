@@ -66,7 +66,7 @@ def test_every_link_of_a_page_leads_somewhere_and_none_elsewhere(api: Served, sh
 
 def test_behind_a_path_of_a_proxy_addresses_stay_below_it(api: Served, shown: World) -> None:
     outside = "http://proxy.example/winnow"
-    for path in shown.pages().values():
+    for path in (*shown.pages().values(), "/no%2Fthing"):
         seen = Seen(api.http.get(path, headers=HTML).text)
         root = next(attributes["data-root"] for tag, attributes in seen.elements if tag == "html")
         assert urljoin(outside + path, root) == f"{outside}/"
@@ -119,6 +119,8 @@ def test_lists_have_pages(api: Served, model: str) -> None:
     second = api.http.get(f"/jobs{older}", headers=HTML).text
     assert [id in second for id in jobs] == [True, False, False]
     assert "cursor=" not in second
+    of_one = api.http.get("/jobs", params={"model": "a&state=failed"}, headers=HTML).text
+    assert "?state=queued&model=a%26state%3Dfailed" in Seen(of_one).values("href")
     assert jobs[0] not in api.http.get("/jobs?state=failed", headers=HTML).text
 
 
