@@ -110,8 +110,13 @@ def _digest(archive: ZipArchive) -> str:
 
 
 def _written(archive: ZipArchive, name: str, target: Path) -> Path:
-    stream = archive.stream(name)
-    with target.open("wb") as file:
-        while chunk := stream.read(CHUNK):
-            file.write(chunk)
+    """In place of what is there, a link too: nothing is written to where one leads."""
+    stream, part = archive.stream(name), target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            while chunk := stream.read(CHUNK):
+                file.write(chunk)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     return target
