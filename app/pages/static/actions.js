@@ -1,7 +1,7 @@
 // Buttons that change something: `data-send="METHOD path"`, with `data-body` to make something that has a page then;
 // asked about before where `data-sure` says so. What a worker has to answer says in `data-meanwhile` what it is about.
 
-import { address, announce, answered, ask } from "./service.js";
+import { address, announce, answered, ask, element, showRefusal } from "./service.js";
 import { refresh } from "./live.js";
 
 export function start() {
@@ -15,6 +15,7 @@ async function act(button) {
   const [method, path] = button.dataset.send.split(" ");
   const label = button.textContent;
   button.disabled = true;
+  if (button.nextElementSibling?.getAttribute("role") === "alert") button.nextElementSibling.remove();
   try {
     const answer = await ask(method, path, { json: button.dataset.body ? JSON.parse(button.dataset.body) : undefined });
     const body = button.dataset.meanwhile ? await waited(button, answer) : answer.body;
@@ -24,8 +25,7 @@ async function act(button) {
   } catch (error) {
     button.disabled = false;
     button.textContent = label;
-    button.after(alertOf(error.message));
-    announce(error.message);
+    alertAfter(button, error);
   }
 }
 
@@ -35,10 +35,8 @@ async function waited(button, answer) {
   return (await answered(answer)).body;
 }
 
-function alertOf(text) {
-  const made = document.createElement("p");
-  made.className = "refused";
-  made.setAttribute("role", "alert");
-  made.textContent = text;
-  return made;
+function alertAfter(button, error) {
+  const place = element("div", "", { class: "refused", role: "alert" });
+  button.after(place);
+  showRefusal(place, error);
 }
