@@ -1,5 +1,5 @@
-"""The rows of one search in SQL. Whoever changes several of them locks the study first, then the others; a job before the
-questions for its page, as its deletion does."""
+"""The rows of one search in SQL. Whoever changes several of them locks the study first, then the others; a job
+before the questions for its page, as its deletion does."""
 
 from typing import TypeVar
 

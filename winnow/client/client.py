@@ -361,7 +361,7 @@ class Client:
         return self._transport.get(_path("jobs", id, "bom")).text
 
     def download_bundle(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
-        """Artifact, report, card, bill of materials and recipe as a zip, written to `path` (in it, as
+        """Artifact, report, page, card, bill of materials and recipe as a zip, written to `path` (in it, as
         `<id>-bundle.zip`, when it is a folder). Raises like `download`.
         """
         target = Path(path)

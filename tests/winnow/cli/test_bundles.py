@@ -178,6 +178,7 @@ def test_a_result_is_pushed_into_a_folder_as_hugging_face_has_it(
         "README.md",
         "model.onnx",
         "report.json",
+        "page.html",
         "recipe.json",
         "bom.cdx.json",
         ".gitattributes",
