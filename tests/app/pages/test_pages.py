@@ -192,6 +192,16 @@ def test_every_requirement_has_a_field_and_those_that_need_data_say_so(api: Serv
     assert "disabled" not in inputs["min_speedup"]
 
 
+def test_what_needs_data_is_asked_for_where_there_is_data(api: Served, shown: World) -> None:
+    pages = shown.pages()
+    with_data, without = (
+        Seen(api.http.get(pages[what], headers=HTML).text).values("id")
+        for what in ("a job to be put together", "a job without data")
+    )
+    assert [name for name in ("metric", "explain") if name in with_data] == ["metric", "explain"]
+    assert not {"metric", "explain"} & {*without}
+
+
 def test_assets_are_kept_for_good_by_their_version(api: Served) -> None:
     seen = Seen(api.http.get("/", headers=HTML).text)
     addresses = [
