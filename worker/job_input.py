@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, assert_never
 
+from pydantic import ValidationError
+
 from app.settings import Settings
 from app.storage.ports import Records
 from app.storage.records import Inquiry, Item, Job, Study, Trial, Upload, UploadKind
@@ -145,7 +147,7 @@ class JobInput:
         if job is None or job.report_sha256 is None or job.artifact_sha256 is None:
             raise Refusal("no_artifact", f"The job {id} has no report any more.")
         report = self._result(job, job.report_sha256)
-        closed = _done(job, Report.model_validate_json(report.read_bytes()))
+        closed = _done(job, _read(report, id))
         try:
             fields = self._judged(job, closed, folder, "final" if job.searches else "result")
         except Refusal:
@@ -287,6 +289,15 @@ def _missing(detail: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise Refusal("storage_unavailable", detail) from error
+
+
+def _read(report: Path, id: str) -> Report:
+    """Fields that are no longer there are ignored. Raises `step_failed` for a report that this version cannot read."""
+    try:
+        return Report.model_validate_json(report.read_bytes(), extra="ignore")
+    except ValidationError as error:
+        detail = f"The report of {id} is not as this version writes it, so no page can be made of it."
+        raise Refusal("step_failed", detail) from error
 
 
 def _done(job: Job, report: Report) -> ClosedJob:

@@ -20,6 +20,7 @@ from app.api.deps import Parts, Service
 from app.api.jobs import Found
 from app.api.problems import documented
 from app.api.router import Router
+from app.api.stored_reports import stored_report
 from app.api.times import at
 from app.api.zip_stream import ZipMember, zip_length, zipped
 from app.storage.records import Job, Upload
@@ -34,7 +35,6 @@ from winnow.contract.job import JobRequest
 from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.needed_data import uses
 from winnow.contract.other_models import named_models
-from winnow.contract.report import Report
 
 router = Router(prefix="/v1/jobs", tags=["results"])
 
@@ -137,7 +137,7 @@ def _written(name: str, text: str) -> ZipMember:
 
 def _finished(service: Parts, job: Job) -> FinishedJob:
     """Raises `job_not_finished`, `no_artifact`, `storage_unavailable`."""
-    report = _stored(service, REPORT, made(job, job.report_sha256))
+    report = stored_report(service, job)
     request = JobRequest.model_validate(job.request)
     model = service.records.upload(job.owner, "model", job.model)
     facts = None if model is None or model.facts is None else ModelFacts.model_validate(model.facts)
@@ -145,7 +145,7 @@ def _finished(service: Parts, job: Job) -> FinishedJob:
         id=job.id,
         finished_at=at(job.finished_at or 0.0),
         request=request,
-        report=Report.model_validate_json(b"".join(report.chunks())),
+        report=report,
         uploads=tuple(_uploads(service, job, request)),
         inputs=() if facts is None else tuple(facts.inputs),
         outputs=() if facts is None else tuple(facts.outputs),

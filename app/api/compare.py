@@ -1,9 +1,10 @@
 """`GET /v1/compare`: finished jobs beside each other."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final
 
-from fastapi import Query, Request
+from fastapi import Query
 from pydantic import AfterValidator
 
 from app.api import examples
@@ -33,8 +34,8 @@ MAX_CHARACTERS: Final = 2000
 
 
 def ids_in(text: str) -> list[str]:
-    """Raises ValueError unless it names as many jobs as can be compared."""
-    ids = text.split(",")
+    """Each once. Raises ValueError unless it names as many jobs as can be compared."""
+    ids = [*dict.fromkeys(text.split(","))]
     if not MIN_JOBS <= len(ids) <= MAX_JOBS or not all(ids):
         came = sum(map(bool, ids))
         raise ValueError(
@@ -61,36 +62,45 @@ Jobs = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What is left of a report once it was read: twenty of them are not held at one time."""
+
+    headline: ComparedJob
+    costs: Costs
+    source: str
+    timed: tuple[object, ...]
+    judged: str | None
+
+
 @router.get(
     "",
     operation_id="compare_jobs",
     responses=documented("not_found", "job_not_finished", "no_artifact", "storage_unavailable"),
 )
-def compare_jobs(request: Request, service: Service, owner: Owner, jobs: Jobs) -> Comparison:
+def compare_jobs(service: Service, owner: Owner, jobs: Jobs) -> Comparison:
     """What the reports of several jobs say: size, speed, quality, and which of them no other one beats."""
-    read: list[tuple[records.Job, Report]] = []
+    read: list[_Told] = []
     refusals = Refusals()
     for id in ids_in(jobs):
         with refusals:
             read.append(_read(service, owner, id))
     refusals.raise_all()
-    return compared(read)
+    front = pareto({index: told.costs for index, told in enumerate(read)})
+    items = [told.headline.model_copy(update={"pareto": index in front}) for index, told in enumerate(read)]
+    return Comparison(items=items, notes=_notes(read))
 
 
-def _read(parts: Parts, owner: str, id: str) -> tuple[records.Job, Report]:
+def _read(parts: Parts, owner: str, id: str) -> _Told:
     """Raises what `stored_report` does, and says of which job."""
     if (job := parts.records.job(owner, id)) is None:
         raise Refusal("not_found", no_job(id).problem.detail, field=FIELD)
     try:
-        return job, stored_report(parts, job)
+        report = stored_report(parts, job)
     except Refusal as refusal:
         raise Refusal(refusal.problem.code, f"{id}: {refusal.problem.detail}", field=FIELD) from refusal
-
-
-def compared(read: Sequence[tuple[records.Job, Report]]) -> Comparison:
-    front = pareto({index: _costs(report) for index, (_, report) in enumerate(read)})
-    items = [_headline(job, report, index in front) for index, (job, report) in enumerate(read)]
-    return Comparison(items=items, notes=_notes(read))
+    judged = _judged(job) if report.quality else None
+    return _Told(_headline(job, report), _costs(report), report.source_sha256, _timed(report), judged)
 
 
 def _costs(report: Report) -> Costs:
@@ -103,7 +113,8 @@ def _costs(report: Report) -> Costs:
     )
 
 
-def _headline(job: records.Job, report: Report, in_front: bool) -> ComparedJob:
+def _headline(job: records.Job, report: Report) -> ComparedJob:
+    """`pareto` is told when all are known."""
     return ComparedJob(
         id=job.id,
         name=job.request.get("name"),
@@ -127,7 +138,7 @@ def _headline(job: records.Job, report: Report, in_front: bool) -> ComparedJob:
             for entry in report.quality
         },
         requirements=report.requirements,
-        pareto=in_front,
+        pareto=False,
         cpu=report.environment.cpu,
         finished_at=at(job.finished_at or job.created_at),
     )
@@ -147,29 +158,22 @@ def _speed(report: Report) -> ComparedSpeed | None:
     )
 
 
-def _notes(read: Sequence[tuple[records.Job, Report]]) -> list[str]:
+def _notes(read: Sequence[_Told]) -> list[str]:
     """What makes figures of two jobs no figures of the same thing."""
     notes = []
-    if len({report.source_sha256 for _, report in read}) > 1:
+    if len({told.source for told in read}) > 1:
         notes.append("The jobs compressed different models: ratios and losses are each job's own.")
-    if len({report.environment.cpu for _, report in read}) > 1:
+    if len({told.headline.cpu for told in read}) > 1:
         notes.append("They were measured on different CPUs: milliseconds cannot be held against each other.")
-    if len({_timed(report) for _, report in read}) > 1:
+    if len({told.timed for told in read}) > 1:
         notes.append("They were timed with different batch sizes, threads or runtimes.")
-    if len({_judged(job) for job, report in read if report.quality}) > 1:
+    if len({told.judged for told in read} - {None}) > 1:
         notes.append("Quality was judged on different data or by different metrics.")
     return notes
 
 
 def _timed(report: Report) -> tuple[object, ...]:
-    return (
-        ()
-        if not report.latency
-        else (
-            *(report.latency[0].batch_size, report.latency[0].threads),
-            report.latency[0].provider,
-        )
-    )
+    return tuple((first.batch_size, first.threads, first.provider) for first in report.latency[:1])
 
 
 def _judged(job: records.Job) -> str:

@@ -30,7 +30,7 @@ def show_comparison(
     ] = None,
 ) -> Response:
     """Without jobs, those that can be chosen. A form sends each by itself."""
-    chosen = None if jobs is None else compare_jobs(request, service, owner, _checked(",".join(jobs)))
+    chosen = None if jobs is None else compare_jobs(service, owner, _checked(",".join(jobs)))
     few = Page(limit=CHOICES, after=None)
     finished = list_jobs(request, service, owner, few, state="succeeded").items if chosen is None else []
     return page(

@@ -16,6 +16,7 @@ from app.storage import records
 from app.storage.records import Page
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED, JobRequest, JobState
+from winnow.contract.presets import closed_job
 from winnow.contract.report import Report
 from winnow.contract.search import MAX_TRIALS
 
@@ -61,6 +62,7 @@ def show_job(request: Request, service: Service, owner: Owner, job: Found) -> Re
         trials=tried[:TRIALS],
         tried=len(tried),
         report=report,
+        has_page=job.page_sha256 is not None,
         asked=_requested(job),
         chosen=chosen,
         scatter=plots.scatter(tried, chosen),
@@ -82,8 +84,7 @@ def _report(parts: Parts, job: records.Job) -> Report | None:
 
 
 def _training(parts: Parts, job: records.Job) -> plots.Curves | None:
-    recipe = job.request.get("recipe", {})
-    kinds = [step.get("kind") for step in recipe.get("steps", [])]
-    if not any(kind in plots.TRAINING for kind in kinds):
+    closed = closed_job(JobRequest.model_validate(job.request))
+    if closed is None or not any(map(plots.trains, closed.recipe.steps)):
         return None
     return plots.training(parts.records.events(job.id, 0, CURVE_EVENTS))

@@ -8,10 +8,11 @@ from app.pages import charts
 from app.storage.records import Event
 from winnow.contract import units
 from winnow.contract.comparison import ComparedJob
+from winnow.contract.recipe import AnyStep
+from winnow.contract.steps.pruning import StructuredPruning
+from winnow.contract.steps.training import Trains
 from winnow.contract.trial import Trial
 
-TRAINING: Final = ("finetune", "distillation", "quantization_aware_training", "channel_pruning")
-"""Kinds of steps that may say what they lose."""
 LARGEST: Final = 1e100
 LOSSES: Final = {"loss": "training loss", "validation_loss": "validation loss"}
 
@@ -106,6 +107,11 @@ def _tone(trial: Trial, chosen: int | None) -> str:
     if trial.meets is False:
         return "missed"
     return "front" if trial.pareto else "other"
+
+
+def trains(step: AnyStep) -> bool:
+    """Whether the step says what it loses."""
+    return isinstance(step, Trains) or (isinstance(step, StructuredPruning) and step.recovery is not None)
 
 
 def training(events: Sequence[Event]) -> Curves | None:

@@ -26,7 +26,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     """A whole page. The templates' common values are the way to the root, and who looks at it."""
     caller = getattr(request.state, "caller", None)
     common = {
-        "root": root_of(request.scope["path"]),
+        "root": root_of(request.scope["raw_path"].decode("latin-1")),
         "path": request.scope["path"],
         "assets": f"assets/{VERSION}",
         "signed_in": caller is not None and caller.session is not None,
@@ -38,7 +38,8 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
 
 
 def root_of(path: str) -> str:
-    """`/` → `./`, `/jobs/x` → `../`: from a page to the service's first address."""
+    """`/` → `./`, `/jobs/x` → `../`: from a page to the service's first address. Of the path as it was sent: a `/` that
+    came as `%2F` is none to a browser."""
     return "../" * (path.count("/") - 1) or "./"
 
 
@@ -63,6 +64,8 @@ FILTERS: Final[Mapping[str, Any]] = {
     "times": units.times,
     "ms": units.milliseconds,
     "number": units.number,
+    "change": units.change,
+    "asked_and_measured": lambda it: units.asked_and_measured(it.name, it.asked, it.measured, it.interval),
     "rate": units.rate,
     "duration": units.duration,
     "metric": lambda value, name, interval=None: units.metric(name, value, interval),

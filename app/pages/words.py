@@ -11,6 +11,7 @@ from winnow.cli.recipe_text import recipe_text
 from winnow.contract.asked_recipe import AskedRecipe, kinds_of
 from winnow.contract.job import Job
 from winnow.contract.model import TensorSpec
+from winnow.contract.report import ADVICE
 
 TONES: Final = {
     "ready": "good",
@@ -79,6 +80,7 @@ def in_line(value: Any) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "advice": lambda recommend: ADVICE[recommend],
     "tone": tone,
     "spoken": spoken,
     "standing": standing,

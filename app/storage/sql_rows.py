@@ -1,4 +1,5 @@
-"""The rows of one search in SQL. Whoever changes several of them locks the study first, then the others."""
+"""The rows of one search in SQL. Whoever changes several of them locks the study first, then the others; a job
+before the questions for its page, as its deletion does."""
 
 from typing import TypeVar
 
@@ -7,9 +8,9 @@ from sqlalchemy import Connection, insert, select
 from app.storage import rules
 from app.storage.ids import study_of
 from app.storage.kinds import kind_of
-from app.storage.records import Event, Item, Job, Study, Trial
+from app.storage.records import Event, Inquiry, Item, Job, Study, Trial
 from app.storage.sql_base import TABLES, add_events, change, from_row, held, item_from, locked, table_of
-from app.storage.tables import jobs, studies, trials
+from app.storage.tables import inquiries, jobs, studies, trials
 
 Some = TypeVar("Some", bound=Item)
 
@@ -48,8 +49,11 @@ def lock_search(connection: Connection, job: str) -> None:
 
 
 def locked_item(connection: Connection, id: str, attempt: int) -> Item | None:
-    """What this attempt holds, locked, for a trial together with its search; None when it is fenced."""
+    """What this attempt holds, locked, for a trial together with its search, for a page with its job; None when it is
+    fenced."""
     if kind_of(id) is Trial:
         locked(connection, studies.c.job.in_(select(trials.c.job).where(trials.c.id == id)), studies)
+    if kind_of(id) is Inquiry:
+        locked(connection, jobs.c.id.in_(select(inquiries.c.job).where(inquiries.c.id == id)), jobs)
     row = locked(connection, held(id, attempt), table_of(id))
     return None if row is None else item_from(id, row)

@@ -53,7 +53,7 @@ def page(browser: Browser) -> Iterator[Page]:
         yield context.new_page()
 
 
-def test_from_a_model_to_its_result(page: Page, winnow: Service, files: Digits) -> None:
+def test_from_a_model_to_its_result(page: Page, winnow: Service, files: Digits, tmp_path: Path) -> None:
     page.goto(winnow.url)
     page.get_by_label("Choose a model").set_input_files(files.model)
     page.wait_for_url("**/models/mdl_*")
@@ -63,6 +63,7 @@ def test_from_a_model_to_its_result(page: Page, winnow: Service, files: Digits) 
     page.wait_for_url("**/jobs/job_*")
     follow_it(page)
     assert_it_is_shown(page)
+    assert_its_report_opens(page)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the result").click()
     got = Path(download.value.path()).read_bytes()
@@ -74,6 +75,7 @@ def test_from_a_model_to_its_result(page: Page, winnow: Service, files: Digits) 
         "accepted",
         hashlib.sha256(got).hexdigest(),
     )
+    assert_a_page_is_made(page, winnow, job, tmp_path)
 
 
 def choose_data(page: Page, files: Digits) -> None:
@@ -122,6 +124,25 @@ def assert_it_is_shown(page: Page) -> None:
     expect(page.get_by_role("region", name="Before and after")).to_contain_text("24.1 KiB")
     ids = page.locator("#log li").evaluate_all("all => all.map(it => it.textContent)")
     assert len(ids) == len(set(ids)), "no line twice, though the page was loaded again"
+
+
+def assert_its_report_opens(page: Page) -> None:
+    """As a page, on which a link within leads on though nothing can run."""
+    page.get_by_role("link", name="Report", exact=True).click()
+    expect(page).to_have_title(re.compile("Winnow report"))
+    page.get_by_role("link", name="Layers", exact=True).click()
+    expect(page.get_by_role("heading", name="Layers", exact=True)).to_be_in_viewport()
+    page.go_back()
+    page.go_back()
+
+
+def assert_a_page_is_made(page: Page, winnow: Service, job: str, folder: Path) -> None:
+    """For a job that has none, as one that was imported."""
+    with Client(winnow.url) as client:
+        imported = client.import_job(client.export(job, folder / "job.tar"))
+    page.goto(f"{winnow.url}/jobs/{imported.id}")
+    page.get_by_role("button", name="Make the report page").click()
+    expect(page.get_by_role("link", name="Report", exact=True)).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_file_that_is_none_is_refused_and_another_can_be_chosen(

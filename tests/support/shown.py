@@ -82,12 +82,13 @@ def world(api: Served, name: str = "net", owner: str = "local") -> World:
     return World(model, rejected, inspected, dataset, refused, queued, failed, searching, [first, second])
 
 
-def succeeded(api: Served, job: str, size: int, **changes: Any) -> None:
-    """The job ends with the report of the documentation, of a result of this size."""
+def succeeded(api: Served, job: str, size: int, *, paged: bool = True, **changes: Any) -> None:
+    """The job ends with the report of the documentation, of a result of this size, and its page where that is told."""
+    page = _blob(api, b"<!doctype html><title>a report</title>") if paged else None
     report = {**corpus()["Report"][0], "outcome": "accepted", **changes}
     report["size_bytes"] = {**report["size_bytes"], "after": size}
     made = {"report_sha256": _blob(api, json.dumps(report).encode())}
-    made |= {"artifact_sha256": _blob(api, b"small"), "artifact_bytes": 5}
+    made |= {"artifact_sha256": _blob(api, b"small"), "artifact_bytes": 5, "page_sha256": page}
     claimed = api.claim(job)
     values = {"step": 1, "loss": 0.5}
     events = [

@@ -16,7 +16,7 @@ from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
 from app.storage.records import LOCAL_OWNER, Job, JobFilter, Page, Upload, Wake
 from tests.support.child import LIES
-from tests.support.records import a_worker
+from tests.support.records import a_worker, an_inquiry
 from worker import room, runner
 from worker.leaving import Leaving
 from worker.room import Room
@@ -538,6 +538,22 @@ def test_a_job_whose_teacher_was_taken_from_it_fails_with_a_sentence(bench: Benc
     bench.runner.run(id)
     problem = bench.state(id).problem or {}
     assert (problem["code"], teacher.id in problem["detail"]) == ("model_not_ready", True)
+
+
+def test_a_report_that_cannot_be_read_has_no_page_and_a_sentence_says_so(bench: Bench) -> None:
+    id = bench.job("succeed")
+    job = bench.records.claim(id, time.time(), 30.0)
+    assert job is not None
+    blob = bench.model().sha256
+    made = {"state": "succeeded", "report_sha256": blob, "artifact_sha256": blob}
+    assert bench.records.finish(id, job.attempt, time.time(), made)
+    asked, _ = bench.records.add_inquiry(
+        an_inquiry(None, None, kind="page", job=id, question={"report": blob})
+    )
+    bench.runner.run(asked.id)
+    inquiry = bench.records.inquiry(LOCAL_OWNER, asked.id)
+    assert inquiry is not None
+    assert (inquiry.state, (inquiry.problem or {})["code"]) == ("rejected", "step_failed")
 
 
 def test_a_dataset_becomes_ready_with_its_facts(bench: Bench) -> None:

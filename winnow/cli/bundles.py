@@ -32,8 +32,8 @@ def bundle(
     url: Url = LOCAL,
     as_json: Json = False,
 ) -> None:
-    """Download artifact, report, model card, bill of materials and closed recipe as one zip; `winnow replay` makes the
-    artifact again from it.
+    """Download artifact, report, its page, model card, bill of materials and closed recipe as one zip; `winnow replay`
+    makes the artifact again from it.
 
     \b
     winnow bundle job_1 --out digits.zip

@@ -6,11 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from winnow.cli.settings import decode as decode_of
-from winnow.client import UnusableFile
-from winnow.client.bundle import open_bundle
+from winnow.client.bundle import open_bundle, read_report
 from winnow.client.files import CHUNK, check_readable
 from winnow.client.packing import PackedBody
 from winnow.contract.bundle.recipe_file import RecipeFile
@@ -31,12 +28,7 @@ def read_against(path: Path) -> tuple[Report, RecipeFile | None]:
     if is_zip:
         with open_bundle(path) as bundle:
             return bundle.report, bundle.recipe
-    try:
-        return Report.model_validate_json(path.read_bytes(), extra="ignore"), None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UnusableFile(f"{path} is no report of a job ({where}: {first['msg']})") from error
+    return read_report(path.read_bytes(), str(path)), None
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def push(
     url: Url = LOCAL,
     as_json: Json = False,
 ) -> None:
-    """Put a result where models are kept: artifact, report, model card, bill of materials and recipe.
+    """Put a result where models are kept: artifact, report, its page, model card, bill of materials and recipe.
 
     A folder becomes what a Hugging Face repository is, a clone of one perhaps; `hf upload OWNER/NAME FOLDER` or git
     sends it. An MLflow server gets a run with metrics, parameters and the files.

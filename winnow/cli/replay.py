@@ -14,6 +14,7 @@ from winnow.cli.shared import Json, terminable
 from winnow.client import Client
 from winnow.client.bundle import Bundle, open_bundle
 from winnow.client.files import check_readable
+from winnow.client.gating import number
 from winnow.client.replaying import (
     Measure,
     NeededFile,
@@ -129,8 +130,4 @@ def _show(replayed: Replayed, as_json: bool) -> None:
 
 def _row(measure: Measure) -> tuple[str, str, str, str]:
     verdict = {True: "agrees", False: "DIFFERS", None: ""}[measure.agrees]
-    then, now = (
-        "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-        for value in (measure.then, measure.now)
-    )
-    return measure.name, then, now, verdict
+    return measure.name, number(measure.then), number(measure.now), verdict

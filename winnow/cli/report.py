@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from rich.console import Group, RenderableType
 
@@ -12,6 +11,7 @@ from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
 from winnow.contract import units
 from winnow.contract.report import (
+    ADVICE,
     Latency,
     Pair,
     Parity,
@@ -21,8 +21,6 @@ from winnow.contract.report import (
     RequirementResult,
     StepReport,
 )
-
-ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
 
 Row = tuple[str, str, str, str]
 
@@ -94,15 +92,8 @@ def _quality(quality: Quality) -> Row:
         f"{quality.metric} ({units.count(quality.samples)} samples{held_out})",
         units.metric(quality.metric, quality.before, quality.before_interval),
         units.metric(quality.metric, quality.after, quality.after_interval),
-        _drop(quality),
+        units.change(quality.metric, quality.drop, quality.drop_interval),
     )
-
-
-def _drop(quality: Quality) -> str:
-    low, high = quality.drop_interval
-    if quality.drop >= 0:
-        return f"worse by {units.metric(quality.metric, quality.drop, (low, high))}"
-    return f"better by {units.metric(quality.metric, -quality.drop, (-high, -low))}"
 
 
 def _parity(entries: list[Parity]) -> RenderableType:
@@ -130,19 +121,12 @@ def _requirements(results: list[RequirementResult]) -> RenderableType:
     rows = [
         (
             result.name,
-            units.count(result.asked) if _is_bytes(result) else units.number(result.asked),
-            units.count(result.measured)
-            if _is_bytes(result)
-            else units.compared(result.measured, result.asked, result.interval),
+            *units.asked_and_measured(result.name, result.asked, result.measured, result.interval),
             "yes" if result.met else "NO",
         )
         for result in results
     ]
     return table("Requirements", columns, rows)
-
-
-def _is_bytes(result: RequirementResult) -> bool:
-    return result.name.endswith("_bytes")
 
 
 def _steps(steps: list[StepReport]) -> RenderableType:

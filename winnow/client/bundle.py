@@ -21,7 +21,6 @@ from winnow.contract.strict_json import read_model
 from winnow.contract.strict_zip import BrokenZip, ZipArchive, open_zip
 
 NAMES: Final = (*NEEDED, PAGE)
-MAX_MEMBERS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
     check_readable(path)
     try:
         with path.open("rb") as file:
-            archive = open_zip(file, max_members=MAX_MEMBERS)
+            archive = open_zip(file)
             _check_names(path, archive)
-            report = _report(path, archive.read(REPORT, limit=MAX_TEXT_BYTES))
+            report = read_report(archive.read(REPORT, limit=MAX_TEXT_BYTES), f"{path}: its {REPORT}")
             recipe = read_model(RecipeFile, archive.read(RECIPE, limit=MAX_TEXT_BYTES), RECIPE)
             if _digest(archive) != report.artifact_sha256:
                 raise DamagedTransfer(f"the artifact in {path} is not the one that its report tells of")
@@ -93,14 +92,14 @@ def _check_names(path: Path, archive: ZipArchive) -> None:
         raise UnusableFile(f"{path} is no bundle of a job: {strange[0][:80]!r} is in it")
 
 
-def _report(path: Path, content: bytes) -> Report:
-    """Fields that a newer service adds are ignored."""
+def read_report(content: bytes, what: str) -> Report:
+    """Fields that a newer service adds are ignored. Raises `UnusableFile`."""
     try:
         return Report.model_validate_json(content, extra="ignore")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UnusableFile(f"{path}: its {REPORT} is no report ({where}: {first['msg']})") from error
+        raise UnusableFile(f"{what} is no report of a job ({where}: {first['msg']})") from error
 
 
 def _digest(archive: ZipArchive) -> str:
@@ -111,8 +110,13 @@ def _digest(archive: ZipArchive) -> str:
 
 
 def _written(archive: ZipArchive, name: str, target: Path) -> Path:
-    stream = archive.stream(name)
-    with target.open("wb") as file:
-        while chunk := stream.read(CHUNK):
-            file.write(chunk)
+    """In place of what is there, a link too: nothing is written to where one leads."""
+    stream, part = archive.stream(name), target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            while chunk := stream.read(CHUNK):
+                file.write(chunk)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     return target

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
@@ -26,7 +27,13 @@ import httpx
 
 from winnow.client.bundle import fetch_bundle
 from winnow.client.download import download
-from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
+from winnow.client.errors import (
+    DamagedTransfer,
+    JobFailed,
+    ServiceProblem,
+    ServiceUnreachable,
+    UploadRejected,
+)
 from winnow.client.events import server_events
 from winnow.client.exporting import export_job
 from winnow.client.files import FileBody, OnProgress
@@ -314,14 +321,19 @@ class Client:
         return self._transport.parsed(Report, self._transport.get(_path("jobs", id, "report"), params=params))
 
     def report_page(self, id: str) -> bytes:
-        """The report as one HTML file; a worker makes it first where the job has none.
+        """The report as one HTML file; a worker makes it first where the job has none, which takes the scope `write`.
 
         Raises ServiceProblem `job_not_finished`, `no_artifact`, `step_failed`, `worker_lost`.
         """
+        fetch = partial(self._transport.get, _path("jobs", id, "report"), headers={"Accept": "text/html"})
+        try:
+            return fetch().content
+        except ServiceProblem as problem:
+            if problem.code != "no_artifact":
+                raise
         asked = self._transport.request("POST", _path("jobs", id, "report", "render"))
         fetch_answer(self._transport, asked, Rendered, self._patience)
-        wants = {"Accept": "text/html"}
-        return self._transport.get(_path("jobs", id, "report"), headers=wants).content
+        return fetch().content
 
     def download(
         self, id: str, path: str | Path, on_progress: OnProgress | None = None, *, compressed: bool = False
@@ -349,7 +361,7 @@ class Client:
         return self._transport.get(_path("jobs", id, "bom")).text
 
     def download_bundle(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
-        """Artifact, report, card, bill of materials and recipe as a zip, written to `path` (in it, as
+        """Artifact, report, page, card, bill of materials and recipe as a zip, written to `path` (in it, as
         `<id>-bundle.zip`, when it is a folder). Raises like `download`.
         """
         target = Path(path)

@@ -5,10 +5,12 @@ packages for these six requests. Who asks is told as MLflow's own client does: b
 MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
 """
 
+import operator
 import os
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -34,9 +36,7 @@ class MlflowServer:
 
     def __init__(self, address: str, http: httpx.Client | None = None) -> None:
         self.address = address.rstrip("/")
-        self._http = http or httpx.Client(
-            base_url=self.address, timeout=TIMEOUT, auth=_auth(), headers=_headers()
-        )
+        self._http = http or _connection(self.address)
 
     def __enter__(self) -> "MlflowServer":
         return self
@@ -56,26 +56,27 @@ class MlflowServer:
             "start_time": _now(),
             "tags": _pairs(_tags(bundle)),
         }
-        run = self._post("runs/create", asked)["run"]["info"]
+        run = self._post("runs/create", asked)
+        id, place = (str(self._part(run, "run", "info", name)) for name in ("run_id", "artifact_uri"))
         status = "FAILED"
         try:
             metrics = [
                 {**each, "timestamp": _now(), "step": 0} for each in _pairs(dict(_metrics(bundle.report)))
             ]
-            logged = {"run_id": run["run_id"], "metrics": metrics, "params": _pairs(_params(bundle))}
+            logged = {"run_id": id, "metrics": metrics, "params": _pairs(_params(bundle))}
             self._post("runs/log-batch", logged)
-            self._send_files(bundle, run["artifact_uri"])
+            self._send_files(bundle, place)
             status = "FINISHED"
         finally:
-            self._post("runs/update", {"run_id": run["run_id"], "status": status, "end_time": _now()})
-        return str(run["run_id"])
+            self._post("runs/update", {"run_id": id, "status": status, "end_time": _now()})
+        return id
 
     def _experiment(self, name: str) -> str:
         path = f"{API}/experiments/get-by-name"
         answer = self._request("GET", path, params={"experiment_name": name}, missing=True)
         if answer.status_code == httpx.codes.NOT_FOUND:
-            return str(self._post("experiments/create", {"name": name})["experiment_id"])
-        return str(answer.json()["experiment"]["experiment_id"])
+            return str(self._part(self._post("experiments/create", {"name": name}), "experiment_id"))
+        return str(self._part(answer, "experiment", "experiment_id"))
 
     def _send_files(self, bundle: Bundle, artifact_uri: str) -> None:
         place = urlsplit(artifact_uri)
@@ -94,9 +95,18 @@ class MlflowServer:
                 }
                 self._request("PUT", where, content=chunks_of(path), headers=headers)
 
-    def _post(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._request("POST", f"{API}/{what}", json=body).json()
-        return answer
+    def _post(self, what: str, body: dict[str, Any]) -> httpx.Response:
+        return self._request("POST", f"{API}/{what}", json=body)
+
+    def _part(self, answer: httpx.Response, *names: str) -> Any:
+        """What the answer has by these names, one within the other. Raises `ClientError` where it has not."""
+        try:
+            return reduce(operator.getitem, names, answer.json())
+        except (ValueError, KeyError, TypeError) as error:
+            raise ClientError(
+                f"{self.address} does not answer as an MLflow server does: HTTP {answer.status_code}, "
+                f"{answer.headers.get('content-type', 'no content type')}"
+            ) from error
 
     def _request(self, method: str, path: str, *, missing: bool = False, **options: Any) -> httpx.Response:
         """An answer below 400, or with `missing` also one that there is no such thing."""
@@ -156,6 +166,13 @@ def _pairs(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _now() -> int:
     return int(time.time() * 1000)
+
+
+def _connection(address: str) -> httpx.Client:
+    try:
+        return httpx.Client(base_url=address, timeout=TIMEOUT, auth=_auth(), headers=_headers())
+    except httpx.InvalidURL as error:
+        raise ClientError(f"{address!r} is not an address of an MLflow server: {error}") from error
 
 
 def _auth() -> tuple[str, str] | None:

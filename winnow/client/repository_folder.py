@@ -3,6 +3,7 @@
 Nothing is sent: `hf upload OWNER/NAME FOLDER`, or git, does that with the user's own login.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +21,14 @@ def write_repository(bundle: Bundle, folder: Path, *, force: bool = False) -> li
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = [name for name in bundle.archive.members if (folder / name).exists()]
+        there = [name for name in bundle.archive.members if os.path.lexists(folder / name)]
         if there and not force:
             raise UnusableFile(f"{folder / there[0]} exists and is not overwritten; give --force to do so")
         written = bundle.extract(folder)
         attributes = folder / ATTRIBUTES
-        known = attributes.read_text() if attributes.exists() else ""
-        if "*.onnx" not in known:
-            attributes.write_text(f"{known.rstrip()}\n{BY_LFS}".lstrip())
+        known = attributes.read_bytes() if attributes.exists() else b""
+        if b"*.onnx" not in known:
+            attributes.write_bytes((known.rstrip() + b"\n" + BY_LFS.encode()).lstrip())
         return [*written, attributes]
     except OSError as error:
         raise UnusableFile(f"{folder} cannot be written: {error.strerror or error}") from error

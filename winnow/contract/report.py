@@ -1,6 +1,6 @@
 """The report: everything a before/after pair, units in the names, measured and never estimated."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -200,6 +200,10 @@ class LayerReport(ResponseModel):
     )
     before_dtype: str = Field(description="Type of its weight before.")
     after_dtype: str = Field(description="Type of its weight in the result.")
+
+
+ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
+"""What a verdict recommends, for people."""
 
 
 class Verdict(ResponseModel):

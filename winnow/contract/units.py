@@ -63,6 +63,22 @@ def compared(value: float | None, target: float, interval: Interval | None = Non
     return number(value, interval, digits)
 
 
+def asked_and_measured(
+    name: str, asked: float, measured: float | None, interval: Interval | None = None
+) -> tuple[str, str]:
+    """Of a requirement: bytes as whole numbers, all else with as many digits as tell both apart."""
+    if name.endswith("_bytes"):
+        return count(asked), count(measured)
+    return number(asked), compared(measured, asked, interval)
+
+
+def change(name: str, drop: float, interval: Interval) -> str:
+    """Of a metric: `worse by 0.50 % [0.10, 0.90]`, or better."""
+    if drop >= 0:
+        return f"worse by {metric(name, drop, interval)}"
+    return f"better by {metric(name, -drop, (-interval[1], -interval[0]))}"
+
+
 def rate(per_second: float) -> str:
     """`62,840 /s`, `9.57 /s`."""
     return f"{per_second:,.0f} /s" if per_second >= 100 else f"{per_second:.3g} /s"

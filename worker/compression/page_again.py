@@ -34,7 +34,7 @@ def page_again(
     progress: Progress,
 ) -> None:
     """Write `page.html` into the folder. Raises `Refusal` `step_failed` where it cannot be made."""
-    told = Report.model_validate_json(report.read_bytes())
+    told = Report.model_validate_json(report.read_bytes(), extra="ignore")
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         materials = None if job is None else _opened(job, recipe, Path(folder), progress)
         seen = Attributions()

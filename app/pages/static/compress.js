@@ -52,6 +52,7 @@ function request(form) {
   const name = form.querySelector("#name").value.trim();
   if (name) made.name = name;
   if (dataset) Object.assign(made, { data: { dataset }, evaluation: evaluation(form) });
+  if (form.querySelector("#explain")?.checked) made.explain = true;
   if (searches(form)) made.search = search(form);
   return made;
 }

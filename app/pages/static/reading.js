@@ -1,6 +1,6 @@
 // How a dataset is read: a declaration is proposed, shown with what speaks for it, and used.
 
-import { ask, element, showRefusal, sleep } from "./service.js";
+import { answered, ask, element, showRefusal } from "./service.js";
 
 export function start(place) {
   place.querySelector("[data-propose-now]")?.addEventListener("click", () => propose(place));
@@ -15,12 +15,8 @@ async function propose(place) {
   shown.replaceChildren(element("p", "A worker looks at the data and at the model's inputs."));
   try {
     const { reading: dataset, model } = place.dataset;
-    let answer = await ask("POST", "v1/datasets/propose?wait=25", { json: { model, dataset } });
-    while (answer.status === 202) {
-      answer = await ask("GET", `v1/inquiries/${answer.body.id}?wait=25`);
-      await sleep(200);
-    }
-    show(place, shown, answer.body);
+    const { body } = await answered(await ask("POST", "v1/datasets/propose?wait=25", { json: { model, dataset } }));
+    show(place, shown, body);
   } catch (error) {
     shown.replaceChildren();
     showRefusal(refused, error);

@@ -30,6 +30,15 @@ export async function ask(method, path, { json, headers = {}, signal } = {}) {
   return { status: answer.status, body: text ? JSON.parse(text) : null, headers: answer.headers };
 }
 
+/** The answer to a question that a worker answers, asked for until it is there. Throws as `ask`. */
+export async function answered(answer) {
+  while (answer.status === 202) {
+    answer = await ask("GET", `v1/inquiries/${answer.body.id}?wait=25`);
+    await sleep(200);
+  }
+  return answer;
+}
+
 /** A page of the service as a document: parsed by the browser, its scripts never run. */
 export function fetchPage(href) {
   return new Promise((resolve, reject) => {

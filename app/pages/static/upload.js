@@ -131,7 +131,9 @@ async function inParts(kind, file, shown, signal) {
   throw new DOMException("cancelled", "AbortError");
 }
 
-const isPassing = (error) => error instanceof TypeError || error.status >= 500 || [409, 423, 429].includes(error.status);
+/** What may be otherwise in a while; 507, that there is no room, is not. */
+const isPassing = (error) =>
+  error instanceof TypeError || (error.status >= 500 && error.status !== 507) || [409, 423, 429].includes(error.status);
 
 async function created(kind, file, signal) {
   const headers = { ...TUS, "Upload-Length": String(file.size) };

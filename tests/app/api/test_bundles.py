@@ -61,7 +61,7 @@ def test_the_card_has_metadata_and_what_was_measured(finished: tuple[Served, str
     assert (result.metric_type, result.metric_value) == ("accuracy", measured["after"])
     assert r"# net \| \<b\>-winnow" in card.text, "a name is no markup"
     assert f"{measured['before']:.4f} | {measured['after']:.4f}" in card.text
-    assert '"input": np.zeros((1, 3, 8, 8), "float32")' in card.text
+    assert "'input': np.zeros((1, 3, 8, 8), 'float32')" in card.text
 
 
 def test_the_bill_of_materials_is_cyclonedx_with_all_hashes(finished: tuple[Served, str]) -> None:
@@ -125,6 +125,21 @@ def test_a_job_that_waits_has_none(finished: tuple[Served, str], what: str) -> N
     waiting = api.http.post("/v1/jobs", json=asked).json()["id"]
     refused = api.http.get(f"/v1/jobs/{waiting}/{what}")
     assert (refused.status_code, refused.json()["code"]) == (409, "job_not_finished")
+
+
+@pytest.mark.parametrize("what", ["card", "bom", "bundle"])
+def test_a_report_of_another_version_is_no_fault_of_the_service(
+    finished: tuple[Served, str], what: str
+) -> None:
+    api, job = finished
+    model = api.http.get(f"/v1/jobs/{job}").json()["model"]
+    asked = {"model": model, "recipe": {"steps": [{"kind": "bfloat16"}]}, "name": what}
+    older = api.http.post("/v1/jobs", json=asked).json()["id"]
+    report = blob(api, json.dumps({**corpus()["Report"][0], "verdict": {"of": "before"}}).encode())
+    made = {"artifact_sha256": blob(api, SMALL), "artifact_bytes": len(SMALL), "report_sha256": report}
+    api.finish(older, state="succeeded", outcome="unchecked", **made)
+    refused = api.http.get(f"/v1/jobs/{older}/{what}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_artifact")
 
 
 def test_what_the_zip_holds_is_never_whole_in_memory() -> None:

@@ -1,6 +1,7 @@
 """What is drawn lies in the picture, in the order of its values, and axes have round numbers."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from app.pages import charts, plots
 from app.storage.records import Event
 from tests.support.asked import trial
+from winnow.contract.recipe import Recipe
 from winnow.contract.trial import Trial
 
 values = st.floats(-1e12, 1e12)
@@ -91,6 +93,20 @@ def lost(step: int, attempt: int = 1, **values: object) -> Event:
     return Event(
         job="job_x", attempt=attempt, time=0.0, type="log", message="", values={"step": step, **values}
     )
+
+
+@pytest.mark.parametrize(
+    ("step", "trains"),
+    [
+        ({"kind": "finetune"}, True),
+        ({"kind": "depth_pruning", "rounds": 2, "recovery": {"kind": "finetune"}}, True),
+        ({"kind": "channel_pruning"}, False),
+        ({"kind": "int8"}, False),
+    ],
+)
+def test_losses_are_looked_for_where_something_is_trained(step: dict[str, Any], trains: bool) -> None:
+    (read,) = Recipe.model_validate({"steps": [step]}).steps
+    assert plots.trains(read) == trains
 
 
 def test_trainings_stand_behind_each_other_and_earlier_attempts_do_not_count() -> None:

@@ -66,7 +66,7 @@ def test_every_link_of_a_page_leads_somewhere_and_none_elsewhere(api: Served, sh
 
 def test_behind_a_path_of_a_proxy_addresses_stay_below_it(api: Served, shown: World) -> None:
     outside = "http://proxy.example/winnow"
-    for path in shown.pages().values():
+    for path in (*shown.pages().values(), "/no%2Fthing"):
         seen = Seen(api.http.get(path, headers=HTML).text)
         root = next(attributes["data-root"] for tag, attributes in seen.elements if tag == "html")
         assert urljoin(outside + path, root) == f"{outside}/"
@@ -119,6 +119,8 @@ def test_lists_have_pages(api: Served, model: str) -> None:
     second = api.http.get(f"/jobs{older}", headers=HTML).text
     assert [id in second for id in jobs] == [True, False, False]
     assert "cursor=" not in second
+    of_one = api.http.get("/jobs", params={"model": "a&state=failed"}, headers=HTML).text
+    assert "?state=queued&model=a%26state%3Dfailed" in Seen(of_one).values("href")
     assert jobs[0] not in api.http.get("/jobs?state=failed", headers=HTML).text
 
 
@@ -142,6 +144,16 @@ def test_a_job_shows_its_trials_its_training_and_its_result(api: Served, shown: 
     assert f"v1/jobs/{shown.finished[0]}/artifact" in finished
     assert "data-follow" not in finished
     assert f'data-follow="{shown.queued}"' in api.http.get(f"/jobs/{shown.queued}", headers=HTML).text
+
+
+def test_a_report_without_a_page_is_made_into_one_and_its_link_opens_it(api: Served, shown: World) -> None:
+    paged, queued = shown.finished[0], shown.queued
+    succeeded(api, queued, 7, paged=False)
+    first, second = (Seen(api.http.get(f"/jobs/{job}", headers=HTML).text) for job in (paged, queued))
+    assert f"../v1/jobs/{paged}/report" in first.values("href")
+    assert "render" not in first.values("id")
+    assert f"../v1/jobs/{queued}/report" not in second.values("href")
+    assert f"POST v1/jobs/{queued}/report/render" in second.values("data-send")
 
 
 def test_who_may_only_read_is_offered_nothing_that_changes_something(tmp_path: Path) -> None:
@@ -178,6 +190,16 @@ def test_every_requirement_has_a_field_and_those_that_need_data_say_so(api: Serv
     assert inputs.keys() == Requirements.model_fields.keys() - {"metrics"}
     assert "disabled" in inputs["max_metric_drop"]
     assert "disabled" not in inputs["min_speedup"]
+
+
+def test_what_needs_data_is_asked_for_where_there_is_data(api: Served, shown: World) -> None:
+    pages = shown.pages()
+    with_data, without = (
+        Seen(api.http.get(pages[what], headers=HTML).text).values("id")
+        for what in ("a job to be put together", "a job without data")
+    )
+    assert [name for name in ("metric", "explain") if name in with_data] == ["metric", "explain"]
+    assert not {"metric", "explain"} & {*without}
 
 
 def test_assets_are_kept_for_good_by_their_version(api: Served) -> None:

@@ -1,5 +1,8 @@
 """The port `Inquiries`, and what inquiries have of the other ports, as every store has to keep it."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -153,3 +156,20 @@ def test_the_question_for_a_page_goes_with_its_job(records: Records, reported: J
     assert records.delete_job("local", reported.id)
     assert records.inquiry("local", asked.id) is None
     assert records.claim(asked.id, 1003.0, 30.0) is None
+
+
+def test_a_page_that_comes_while_its_job_is_deleted_stops_neither(records: Records) -> None:
+    for _ in range(20):
+        job, _ = records.add_job(a_job(state="succeeded", report_sha256="e" * 64), None)
+        asked = added(records, for_the_page(job))
+        assert records.claim(asked.id, 1001.0, 30.0)
+        made = {"state": "ready", "answer_sha256": PAGE}
+        work: list[Callable[[], object]] = [
+            partial(records.finish, asked.id, 1, 1002.0, made),
+            partial(records.delete_job, "local", job.id),
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(one) for one in work]:
+                done.result()
+        assert records.job("local", job.id) is None
+        assert records.inquiry("local", asked.id) is None

@@ -64,6 +64,13 @@ def test_a_card_is_printed_as_it_is(winnow: Service, finished: str) -> None:
     assert "| top1 | 597 |" in card
 
 
+def test_the_page_of_a_report_is_written_to_a_file(winnow: Service, finished: str, tmp_path: Path) -> None:
+    done = ask("report", finished, "--html", "--out", str(tmp_path), "--url", winnow.url)
+    assert (done.exit_code, done.stdout.strip()) == (0, str(tmp_path / f"{finished}-report.html"))
+    assert (tmp_path / f"{finished}-report.html").read_text().startswith("<!doctype html>")
+    assert ask("report", finished, "--out", str(tmp_path), "--url", winnow.url).exit_code == 2
+
+
 def test_a_bundle_replays_to_the_same_graph(winnow: Service, bundle: Path, files: Digits) -> None:
     asked = [str(bundle), str(files.model), "--data", str(files.data), "--url", winnow.url]
     done = ask("replay", *asked, "--json")

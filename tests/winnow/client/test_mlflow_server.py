@@ -37,6 +37,24 @@ def test_a_refusal_is_told_as_it_is() -> None:
     assert told.endswith("HTTP 403, no entry")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, text="<html>a page</html>", headers={"Content-Type": "text/html"}),
+        httpx.Response(200, json=["another", "service"]),
+        httpx.Response(302, headers={"Location": "/login"}),
+    ],
+)
+def test_what_is_no_mlflow_server_is_told_as_that(answer: httpx.Response) -> None:
+    told, _ = pushed({"get-by-name": answer})
+    assert "does not answer as an MLflow server does" in told
+
+
+def test_what_is_no_address_is_told_as_that() -> None:
+    with pytest.raises(ClientError, match="is not an address"):
+        MlflowServer("http://[::1")
+
+
 def test_artifacts_that_it_does_not_take_fail_the_run() -> None:
     run = {"run": {"info": {"run_id": "r1", "artifact_uri": "s3://bucket/1/r1/artifacts"}}}
     told, asked = pushed(

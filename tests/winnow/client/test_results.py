@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.facts import dataset_facts, model_facts
+from tests.support.owners import a_key_of, served_to
 from tests.support.records import an_upload
 from tests.support.served import Served, served
 from winnow.client import Client, ServiceProblem
@@ -26,10 +27,10 @@ def client(api: Served) -> Iterator[Client]:
         yield client
 
 
-def submitted(api: Served, client: Client, kind: str) -> str:
+def submitted(api: Served, client: Client, kind: str, **of: str) -> str:
     records = api.parts.records
-    model, new = records.add_upload(an_upload())
-    data, _ = records.add_upload(an_upload("b" * 64, kind="dataset", format="npz"))
+    model, new = records.add_upload(an_upload(**of))
+    data, _ = records.add_upload(an_upload("b" * 64, kind="dataset", format="npz", **of))
     if new:
         api.inspected(model.id, model_facts().model_dump())
         api.inspected(data.id, dataset_facts().model_dump())
@@ -41,6 +42,15 @@ def stored(api: Served, content: bytes) -> str:
     writer = api.parts.blobs.writer()
     writer.write(content)
     return writer.commit()[0]
+
+
+def test_who_may_only_read_reads_the_page_that_is_there(tmp_path: Path) -> None:
+    with served_to("ada", tmp_path) as api, Client(api.url, key=a_key_of(api, "ada", ["read"])) as reader:
+        with Client(api.url, key=a_key_of(api, "ada")) as client:
+            id = submitted(api, client, "float16", owner="ada")
+        report = stored(api, b"{}")
+        api.finish(id, state="succeeded", report_sha256=report, page_sha256=stored(api, b"<!doctype html>"))
+        assert reader.report_page(id) == b"<!doctype html>"
 
 
 def test_a_failed_training_gives_its_best_weights_and_its_curves(

@@ -5,31 +5,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from winnow.contract.bundle.files import ARTIFACT
 from winnow.contract.bundle.front_matter import front_matter
 from winnow.contract.bundle.recipe_file import chooses_by_time, closed_recipe
 from winnow.contract.bundle.result import FinishedJob
-from winnow.contract.model import TensorSpec
-from winnow.contract.report import Latency, Pair, Quality, Report
+from winnow.contract.bundle.running import onnxruntime_lines, zeros
+from winnow.contract.report import ADVICE, Latency, Pair, Quality, Report
+from winnow.contract.units import asked_and_measured
 
 MARKUP: Final = re.compile(r"([\\`*\[\]<>|#~])")
-ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
-NUMPY: Final = frozenset(
-    {
-        "float16",
-        "float32",
-        "float64",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "bool",
-    }
-)
 
 
 def model_card(done: FinishedJob) -> str:
@@ -116,8 +99,7 @@ def _requirements(report: Report) -> Iterator[str]:
     rows = (
         [
             plain(entry.name),
-            f"{entry.asked:g}",
-            "not measured" if entry.measured is None else f"{entry.measured:.4g}",
+            *asked_and_measured(entry.name, entry.asked, entry.measured),
             "yes" if entry.met else f"no: {plain(entry.why or '')}",
         ]
         for entry in report.requirements
@@ -139,27 +121,8 @@ def _made(done: FinishedJob) -> Iterator[str]:
 
 def _snippet(done: FinishedJob) -> str:
     shapes = done.report.latency[0].shapes if done.report.latency else {}
-    feeds = ",\n".join(
-        f"    {json.dumps(it.name)}: {_zeros(it, shapes.get(it.name, []))}" for it in done.inputs
-    )
-    lines = [
-        "import numpy as np",
-        "import onnxruntime as ort",
-        "",
-        f'session = ort.InferenceSession("{ARTIFACT}", providers=["CPUExecutionProvider"])',
-        f"feed = {{\n{feeds},\n}}" if feeds else "feed = {}  # the inputs by name",
-        "outputs = session.run(None, feed)",
-    ]
-    return _code("python", "\n".join(lines))
-
-
-def _zeros(spec: TensorSpec, timed: list[int]) -> str:
-    shape = [
-        size if isinstance(size, int) else (timed[n] if n < len(timed) else 1)
-        for n, size in enumerate(spec.shape)
-    ]
-    kind = f'"{spec.dtype}"' if spec.dtype in NUMPY else "object"
-    return f"np.zeros({tuple(shape)}, {kind})"
+    feed = zeros(done.inputs, shapes) if done.inputs else "{}  # the inputs by name"
+    return _code("python", onnxruntime_lines(feed))
 
 
 def _provenance(done: FinishedJob) -> Iterator[str]:

@@ -69,7 +69,7 @@ def _metric(quality: Quality) -> dict[str, Any]:
 
 
 def _lines(value: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Block style; texts are quoted as in JSON, which YAML reads too."""
+    """Block style; texts are quoted."""
     for key, item in value.items():
         match item:
             case dict():
@@ -93,8 +93,15 @@ def _entry(entry: Any, indent: str) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    """YAML 1.1 takes `1e-05` for a text: a number has a point."""
+    """JSON's halves of a sign beyond U+FFFF are two signs in YAML, and what is not printed may be none, or a line's
+    end. YAML 1.1 takes `1e-05` for a text: a number has a point."""
+    if isinstance(value, str):
+        return '"' + "".join(map(_quoted, value)) + '"'
     text = json.dumps(value)
     if isinstance(value, float) and "e" in text and "." not in text:
         return text.replace("e", ".0e")
     return text
+
+
+def _quoted(sign: str) -> str:
+    return sign if sign.isprintable() and sign not in '"\\' else f"\\U{ord(sign):08x}"

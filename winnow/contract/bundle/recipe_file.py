@@ -65,8 +65,9 @@ def _as_chosen(step: AnyStep, report: StepReport | None) -> AnyStep:
     chosen = None if report is None else report.details.get("chosen")
     if not isinstance(step, Int8) or not isinstance(chosen, str) or report is None:
         return step
-    rows = report.details.get("layers", []) if chosen.startswith("static") else []
-    float_layers = [row["name"] for row in rows if not row["quantized"]]
+    told = report.details.get("layers") if chosen.startswith("static") else None
+    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    float_layers = [str(row["name"]) for row in rows if "name" in row and not row.get("quantized")]
     return step.model_copy(update={"candidate": chosen, "float_layers": float_layers})
 
 

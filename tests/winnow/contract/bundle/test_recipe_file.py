@@ -1,18 +1,24 @@
 """What a bundle's recipe says, and what card and bill of materials say where uploads are gone."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.api.openapi import corpus
 from winnow.contract.bundle.bom import bill_of_materials
 from winnow.contract.bundle.card import model_card
+from winnow.contract.bundle.front_matter import front_matter
 from winnow.contract.bundle.recipe_file import RecipeFile, recipe_file
 from winnow.contract.bundle.result import FinishedJob
+from winnow.contract.exported import ExportedUpload
 from winnow.contract.job import JobRequest
 from winnow.contract.report import Report
 from winnow.contract.strict_json import read_model
@@ -42,6 +48,21 @@ def test_what_int8_chose_by_time_is_written_as_settings(chosen: str, floats: lis
     (step,) = file.job.recipe.steps
     assert (step.model_dump()["candidate"], step.model_dump()["float_layers"]) == (chosen, floats)
     assert file.timed == []
+
+
+@pytest.mark.parametrize("layers", [None, 7, "fc", [None, 7, {}, {"name": "fc"}]])
+def test_details_of_another_shape_are_read_as_far_as_they_go(layers: Any) -> None:
+    """A report's details are free: a child that is not trusted has written them."""
+    done = finished({"steps": [{"kind": "int8"}]}, {"chosen": "static, mse", "layers": layers})
+    assert recipe_file(done).job is not None
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+def test_a_name_of_any_signs_is_read_as_it_is(name: str) -> None:
+    upload = ExportedUpload.model_construct(id="mdl_1", kind="model", name=f"a{name}.onnx", sha256="0" * 64)
+    done = replace(finished({"steps": [{"kind": "float16"}]}), uploads=(upload,))
+    read = yaml.safe_load(front_matter(done).removeprefix("---").removesuffix("---"))
+    assert read["base_model"] == done.model_name
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _quality(entry: Quality) -> Figure:
         drawing = before_and_after(entry.metric, max(0.0, entry.before), max(0.0, entry.after), show)
     else:
         drawing = before_and_after(entry.metric, entry.before, entry.after, show, intervals)
-    drop = units.metric(entry.metric, entry.drop, entry.drop_interval)
+    change = units.change(entry.metric, entry.drop, entry.drop_interval)
     seen = "" if entry.held_out else ", some of them used for the compression"
-    note = f"drop {drop} on {units.count(entry.samples)} samples{seen}"
+    note = f"{change} on {units.count(entry.samples)} samples{seen}"
     return Figure(drawing, f"{entry.metric} of {entry.output}", note)

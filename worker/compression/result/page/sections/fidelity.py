@@ -28,7 +28,8 @@ def section(subject: Subject) -> Section | None:
     entries = subject.attributions.entries
     if entries and entries[0].grid[0] > 1:
         blocks.append(Paragraph("Green speaks for the answer, red against it.", "quiet"))
-        blocks.append(Gallery([card for entry in entries[:PICTURES] for card in _cards(subject, entry)]))
+        pair = None if subject.materials is None else Pair.of(subject, subject.materials)
+        blocks.append(Gallery([card for entry in entries[:PICTURES] for card in _cards(pair, entry)]))
     elif entries:
         blocks.append(Figures([_bars(entries, fidelity.input)], [("before", "before"), ("after", "after")]))
     return Section("fidelity", "What both models look at", blocks)
@@ -45,8 +46,8 @@ def _sentence(fidelity: Fidelity) -> str:
     )
 
 
-def _cards(subject: Subject, entry: Attribution) -> Iterator[Card]:
-    picture = _picture(subject, entry.row)
+def _cards(pair: Pair | None, entry: Attribution) -> Iterator[Card]:
+    picture = _picture(pair, entry.row)
     rank = "-" if entry.spearman is None else f"{entry.spearman:.3f}"
     for name, values in (("before", entry.before), ("after", entry.after)):
         yield Card(
@@ -54,11 +55,11 @@ def _cards(subject: Subject, entry: Attribution) -> Iterator[Card]:
         )
 
 
-def _picture(subject: Subject, row: int) -> str:
-    if subject.materials is None:
+def _picture(pair: Pair | None, row: int) -> str:
+    if pair is None:
         return ""
     try:
-        return pictured(Pair.of(subject, subject.materials), row)[0]
+        return pictured(pair, row)[0]
     except (Refusal, Unseen):
         return ""
 

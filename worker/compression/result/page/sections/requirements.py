@@ -16,14 +16,13 @@ def section(subject: Subject) -> Section | None:
 
 
 def _row(entry: RequirementResult) -> list[Cell | str]:
-    in_bytes = entry.name.endswith("_bytes")
-    measured = units.count(entry.measured) if in_bytes else units.compared(entry.measured, entry.asked)
+    asked, measured = units.asked_and_measured(entry.name, entry.asked, entry.measured)
     interval = "-" if entry.interval is None else " to ".join(f"{bound:.4g}" for bound in entry.interval)
     why = " ".join(filter(None, [entry.why, entry.cause and f"Likeliest cause: {entry.cause}."]))
     return [
         entry.name,
         Cell("yes", "good") if entry.met else Cell("no", "bad"),
-        units.count(entry.asked) if in_bytes else units.number(entry.asked),
+        asked,
         measured,
         interval,
         why,

@@ -4,11 +4,10 @@ import json
 from typing import Any, Final
 
 from winnow.contract import units
-from winnow.contract.report import NextStep, Pair, Report
+from winnow.contract.report import ADVICE, NextStep, Pair, Report
 from worker.compression.result.page.blocks import Block, Code, Listing, Paragraph, Section, Tile, Tiles, Tone
 from worker.compression.result.page.subject import Subject
 
-ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
 OUTCOMES: Final = {
     "accepted": "Everything that was required is met.",
     "unchecked": "Nothing was required.",

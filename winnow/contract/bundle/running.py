@@ -1,0 +1,43 @@
+"""How an artifact is run: a few lines of Python for its inputs, as card and page show them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from winnow.contract.bundle.files import ARTIFACT
+from winnow.contract.model import TensorSpec
+
+CPU: Final = "CPUExecutionProvider"
+NUMPY: Final = frozenset(
+    {
+        *("float16", "float32", "float64", "bool"),
+        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    }
+)
+
+
+def onnxruntime_lines(feed: str, provider: str = CPU) -> str:
+    """By ONNX Runtime, fed with what `feed` is in Python."""
+    return "\n".join(
+        [
+            "import numpy as np",
+            "import onnxruntime as ort",
+            f"session = ort.InferenceSession({ARTIFACT!r}, providers=[{provider!r}])",
+            f"feed = {feed}",
+            "outputs = session.run(None, feed)",
+        ]
+    )
+
+
+def zeros(inputs: Sequence[TensorSpec], timed: Mapping[str, Sequence[int]] | None = None) -> str:
+    """A dictionary of zeros in Python; sizes that are open are those of `timed`, the shapes by name that were timed,
+    else 1."""
+    entries = (f"{spec.name!r}: {_zeros(spec, (timed or {}).get(spec.name, []))}" for spec in inputs)
+    return "{" + ", ".join(entries) + "}"
+
+
+def _zeros(spec: TensorSpec, timed: Sequence[int]) -> str:
+    shape = tuple(
+        size if isinstance(size, int) else (timed[n] if n < len(timed) else 1)
+        for n, size in enumerate(spec.shape)
+    )
+    return f"np.zeros({shape}, {spec.dtype!r})" if spec.dtype in NUMPY else f"np.zeros({shape}, object)"
