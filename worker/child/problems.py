@@ -4,6 +4,7 @@ Tracebacks, paths and messages of libraries stay in the operator's log.
 """
 
 import errno
+from collections.abc import Iterator
 from typing import assert_never
 
 from winnow.contract.errors import Problem, Refusal
@@ -22,6 +23,7 @@ from worker.child.spec import (
 )
 
 OUT_OF_MEMORY_WORDS = ("bad_alloc", "failed to allocate", "cannot allocate memory", "can't allocate memory")
+FULL_DISK_WORDS = ("no space left on device", "disk quota exceeded")
 SMALLER = "Ask for less (smaller batches or shapes, fewer samples), or raise `limits.memory_bytes`."
 OPERATOR_MEMORY = "Send a smaller file, or ask the operator to raise WINNOW_INSPECT_MEMORY_BYTES."
 
@@ -49,9 +51,23 @@ def of(error: BaseException, task: Task) -> Problem:
     """For whatever a library may throw."""
     if isinstance(error, MemoryError) or any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
         return _memory(task, "The work asked for more memory than its limit allows. ")
-    if isinstance(error, OSError) and is_full(error):
+    if any(_says_full(each) for each in _chain(error)):
         return full_disk()
     return _unexpected(type(error).__name__, task)
+
+
+def _says_full(error: BaseException) -> bool:
+    """Libraries of C++ have only words for it."""
+    if isinstance(error, OSError):
+        return is_full(error)
+    return any(word in str(error).lower() for word in FULL_DISK_WORDS)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it was raised from or while handling."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def is_full(error: OSError) -> bool:

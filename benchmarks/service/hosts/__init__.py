@@ -45,6 +45,7 @@ def _played(two: Cluster, folder: Path) -> Iterator[Row]:
             FAULTS[name](two, draw)
             done[name] += 1
         load.wait_until_ended(JOBS)
+    print(*load.problems(), sep="\n", flush=True)
     seconds = time.monotonic() - begun
     where = "namespaces of process, network, mount and name; PostgreSQL, Redis, S3"
     yield Row(

@@ -66,6 +66,10 @@ class Load:
     def states(self) -> Counter[str]:
         return Counter(f"{job.state} {(job.problem or {}).get('code', '')}".strip() for job in self.records())
 
+    def problems(self) -> list[str]:
+        """What the jobs say that failed."""
+        return [f"{job.id}: {job.problem}" for job in self.records() if job.problem is not None]
+
     def all_succeeded(self) -> bool:
         return self.states() == {"succeeded": self._jobs}
 

@@ -45,12 +45,19 @@ def test_a_limit_says_what_it_was_and_what_was_measured() -> None:
     assert "1,000" in detail
 
 
+def _raised_from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (MemoryError(), "memory_limit_exceeded"),
         (RuntimeError("std::bad_alloc"), "memory_limit_exceeded"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (RuntimeError("write to secret: No space left on device (28)"), "disk_full"),
+        (_raised_from(ValueError("secret"), OSError(errno.ENOSPC, "full")), "disk_full"),
         (ZeroDivisionError("secret"), "step_failed"),
     ],
 )
