@@ -34,14 +34,14 @@ MAX_CHARACTERS: Final = 2000
 
 
 def ids_in(text: str) -> list[str]:
-    """Each once. Raises ValueError unless it names as many jobs as can be compared."""
-    ids = [*dict.fromkeys(text.split(","))]
+    """Each once. Raises ValueError unless as many are named as can be compared."""
+    ids = text.split(",")
     if not MIN_JOBS <= len(ids) <= MAX_JOBS or not all(ids):
         came = sum(map(bool, ids))
         raise ValueError(
             f"{MIN_JOBS} to {MAX_JOBS} jobs are compared, with commas between their ids; {came} came"
         )
-    return ids
+    return [*dict.fromkeys(ids)]
 
 
 def _check(text: str) -> str:

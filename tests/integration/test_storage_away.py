@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_or_may_not_be_written_is_told_by_every_route(disk: 
         assert all(answer.status_code < 500 or refused(answer) for answer in writing(http, ids).values())
         assert fresh(http)[0] == 503
         disk.free()
-        assert becomes_ready(http)
+        assert becomes_ready(http), readiness(http)
         assert http.post("/v1/jobs", json=request(ids["model"])).status_code == 202
         disk.allow_writing(False)
         answer = http.post("/v1/models", content=large)
@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_or_may_not_be_written_is_told_by_every_route(disk: 
         assert fresh(http)[1]["disk"] == "unreachable"
         assert {answer.status_code for answer in at_once(lambda: http.get("/v1/jobs"))} == {200}
         disk.allow_writing(True)
-        assert becomes_ready(http)
+        assert becomes_ready(http), readiness(http)
         assert http.post("/v1/models", content=large).status_code == 201
         writes = at_once(lambda: http.post("/v1/jobs", json=request(ids["model"])))
         assert {answer.status_code for answer in writes} == {202}, "also on connections made meanwhile"

@@ -98,14 +98,14 @@ class MlflowServer:
     def _post(self, what: str, body: dict[str, Any]) -> httpx.Response:
         return self._request("POST", f"{API}/{what}", json=body)
 
-    def _part(self, answer: httpx.Response, *names: str) -> Any:
+    def _part(self, response: httpx.Response, *names: str) -> Any:
         """What the answer has by these names, one within the other. Raises `ClientError` where it has not."""
         try:
-            return reduce(operator.getitem, names, answer.json())
+            return reduce(operator.getitem, names, response.json())
         except (ValueError, KeyError, TypeError) as error:
             raise ClientError(
-                f"{self.address} does not answer as an MLflow server does: HTTP {answer.status_code}, "
-                f"{answer.headers.get('content-type', 'no content type')}"
+                f"{self.address} does not answer as an MLflow server does: HTTP {response.status_code}, "
+                f"{response.headers.get('content-type', 'no content type')}"
             ) from error
 
     def _request(self, method: str, path: str, *, missing: bool = False, **options: Any) -> httpx.Response:

@@ -64,12 +64,12 @@ def compared(value: float | None, target: float, interval: Interval | None = Non
 
 
 def asked_and_measured(
-    name: str, asked: float, measured: float | None, interval: Interval | None = None
+    name: str, bound: float, measured: float | None, interval: Interval | None = None
 ) -> tuple[str, str]:
     """Of a requirement: bytes as whole numbers, all else with as many digits as tell both apart."""
     if name.endswith("_bytes"):
-        return count(asked), count(measured)
-    return number(asked), compared(measured, asked, interval)
+        return count(bound), count(measured)
+    return number(bound), compared(measured, bound, interval)
 
 
 def change(name: str, drop: float, interval: Interval) -> str:

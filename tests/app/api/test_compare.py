@@ -93,9 +93,7 @@ def test_every_job_that_cannot_be_compared_is_named(api: Served, jobs: list[str]
     assert (told.code, told.status) == ("no_artifact", 409)
 
 
-@pytest.mark.parametrize(
-    "text", ["job_a", "job_a,", ",", "job_a,job_a", ",".join(f"job_{n}" for n in range(21))]
-)
+@pytest.mark.parametrize("text", ["job_a", "job_a,", ",", ",".join(f"job_{n}" for n in range(21))])
 def test_from_2_to_20_jobs_are_compared(api: Served, text: str) -> None:
     told = problem(api.http.get("/v1/compare", params={"jobs": text}))
     assert (told.code, told.field) == ("invalid_request", "jobs")

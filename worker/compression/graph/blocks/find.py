@@ -207,10 +207,12 @@ class _Finder:
     def _pinned(self, each: _Found, reason: str) -> PinnedBlock:
         return PinnedBlock(str(each.join.name), self._names(each.inside & self._layers), reason)
 
-    def _read_outside(self, kept: int, left: int) -> str | None:
+    def _read_outside(self, staying: int, going: int) -> str | None:
         """The name of the value that keeps the first of these layers."""
-        values = self._reach.of(kept)[0].outputs
-        is_read = (value for value in values if value.is_graph_output() or self._reach.readers(value) & ~left)
+        values = self._reach.of(staying)[0].outputs
+        is_read = (
+            value for value in values if value.is_graph_output() or self._reach.readers(value) & ~going
+        )
         return next(is_read).name
 
     def _names(self, of_layers: int) -> tuple[str, ...]:
@@ -220,17 +222,17 @@ class _Finder:
 class _Others:
     """All that was found, by the first node of each."""
 
-    def __init__(self, found: Iterable[_Found]) -> None:
+    def __init__(self, blocks: Iterable[_Found]) -> None:
         self._by_first = defaultdict[int, list[_Found]](list)
-        for each in found:
+        for each in blocks:
             self._by_first[each.inside & -each.inside].append(each)
         self._firsts = reduce(or_, self._by_first, 0)
 
-    def in_(self, one: _Found, nodes: int) -> bool:
+    def in_(self, block: _Found, nodes: int) -> bool:
         """Whether another one lies in these nodes as a whole."""
         firsts = (1 << int(place) for place in ones(nodes & self._firsts))
         near = (other for first in firsts for other in self._by_first[first])
-        return any(other is not one and not other.inside & ~nodes for other in near)
+        return any(other is not block and not other.inside & ~nodes for other in near)
 
 
 def _is_join(node: ir.Node) -> bool:

@@ -83,9 +83,9 @@ class Reach:
             left |= {index} if unread else set()
             made = _read(node) if unread else ()
 
-    def _is_unread(self, value: ir.Value, entry: ir.Value, left: set[int]) -> bool:
-        kept = value is entry or value.is_graph_output()
-        return not kept and self._readers.get(value, set()) <= left
+    def _is_unread(self, value: ir.Value, entry: ir.Value, going: set[int]) -> bool:
+        stays = value is entry or value.is_graph_output()
+        return not stays and self._readers.get(value, set()) <= going
 
     def _maker(self, value: ir.Value) -> int | None:
         producer = value.producer()
