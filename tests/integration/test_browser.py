@@ -171,7 +171,7 @@ def test_a_page_outlasts_a_restart_and_the_job_is_cancelled_and_deleted(
     winnow.stop()
     expect(page.locator("#announcement")).to_contain_text("cannot be reached", timeout=PATIENCE)
     winnow.start()
-    expect(page.get_by_text("attempt 2")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("attempt 2 of").first).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Cancel").click()
     expect(badge).to_have_text("cancelled", timeout=PATIENCE)
     expect(page.get_by_role("button", name="Try again")).to_be_visible()

@@ -159,7 +159,7 @@ def test_bytes_that_have_no_folder_any_more_are_refused(
 
 @pytest.fixture
 def disk() -> Iterator[SmallDisk]:
-    with small_disk(8 * 2**20) as made:
+    with small_disk(32 * 2**20) as made:  # the log of the database alone may take 16 MiB
         yield made
 
 
