@@ -24,7 +24,7 @@ from select import POLLIN, poll
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from app import keepalive
@@ -48,14 +48,15 @@ def open_engine(url: str) -> Engine:
     engine = _engine(url, timeout=BUSY_SECONDS)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", _drop_read_only)
     if (file := _file(engine.url)) is not None:
         _keep_to(file, engine)
     return engine
 
 
 def _engine(url: str, **options: Any) -> Engine:
-    """The connection that was used last is used next: it has most prepared and at hand."""
-    return create_engine(url, pool_timeout=BUSY_SECONDS, pool_use_lifo=True, connect_args=options)
+    """In turns, so that no connection stays unlooked at: what one has opened of SQLite's files all share."""
+    return create_engine(url, pool_timeout=BUSY_SECONDS, connect_args=options)
 
 
 def in_mode(engine: Engine, mode: Mode) -> Engine:
@@ -80,6 +81,12 @@ def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     ready.register(connection.fileno(), POLLIN)
     if ready.poll(0):
         raise DisconnectionError("the server has closed this connection")
+
+
+def _drop_read_only(context: ExceptionContext) -> None:
+    """What was opened while something of the database could not be written stays so: it is replaced."""
+    if "readonly database" in str(context.original_exception):
+        context.is_disconnect = True
 
 
 def _file(url: URL) -> Path | None:
@@ -110,12 +117,14 @@ def _keep_to(file: Path, engine: Engine) -> None:
 
 
 def _identity(file: Path) -> tuple[int, int, bool] | None:
-    """Which file it is, and whether it may be written."""
+    """Which file it is, and whether it may be written, with what SQLite keeps beside it."""
     try:
         found = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, os.access(file, os.W_OK)
+    beside = (file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))
+    writable = all(os.access(each, os.W_OK) for each in (file, *filter(Path.exists, beside)))
+    return found.st_dev, found.st_ino, writable
 
 
 def _set_up_postgresql(connection: Any, _record: Any) -> None:
