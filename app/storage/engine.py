@@ -117,14 +117,12 @@ def _keep_to(file: Path, engine: Engine) -> None:
 
 
 def _identity(file: Path) -> tuple[int, int, bool] | None:
-    """Which file it is, and whether it may be written, with what SQLite keeps beside it."""
+    """Which file it is, and whether it may be written."""
     try:
         found = file.stat()
     except OSError:
         return None
-    beside = (file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))
-    writable = all(os.access(each, os.W_OK) for each in (file, *filter(Path.exists, beside)))
-    return found.st_dev, found.st_ino, writable
+    return found.st_dev, found.st_ino, os.access(file, os.W_OK)
 
 
 def _set_up_postgresql(connection: Any, _record: Any) -> None:

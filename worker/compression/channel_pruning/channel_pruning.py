@@ -69,8 +69,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         try:
             pruned = prune_once(network, groups, step, within, cost, target)
         except TimeNotMeasurable as reason:
-            cost, substitute = remaining_cost_without_time(model, bench)
-            why_untimed = f"No time could be told: {reason}. The {substitute} decided in its place."
+            cost, why_untimed = remaining_cost_without_time(model, bench, reason)
             pruned = prune_once(network, groups, step, within, cost, target)
         rounds.append(pruned)
         if step.recovery is not None and number < step.rounds:

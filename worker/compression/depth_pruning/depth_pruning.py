@@ -131,8 +131,7 @@ def _count(course: Course, bench: Bench) -> None:
     try:
         course.left = course.cost.of(course.model, ())
     except TimeNotMeasurable as reason:
-        course.cost, substitute = remaining_cost_without_time(course.whole, bench)
-        course.why_untimed = f"No time could be told: {reason}. The {substitute} decided in its place."
+        course.cost, course.why_untimed = remaining_cost_without_time(course.whole, bench, reason)
         course.left = course.cost.of(course.model, ())
 
 

@@ -99,11 +99,15 @@ def remaining_cost(
     assert_never(target)
 
 
-def remaining_cost_without_time(model: ir.Model, bench: Bench) -> tuple[RemainingCost, str]:
-    """Choose what stands in for a latency that cannot be measured, and name it."""
+def remaining_cost_without_time(
+    model: ir.Model, bench: Bench, reason: TimeNotMeasurable
+) -> tuple[RemainingCost, str]:
+    """Choose what stands in for a latency that cannot be measured, and say so in a note."""
     if bench.macs(model):
-        return _remaining_macs(model, bench), "multiply-accumulates"
-    return _remaining_parameters(model), "parameters"
+        cost, substitute = _remaining_macs(model, bench), "multiply-accumulates"
+    else:
+        cost, substitute = _remaining_parameters(model), "parameters"
+    return cost, f"No time could be told: {reason}. The {substitute} decided in its place."
 
 
 def _remaining_parameters(model: ir.Model) -> RemainingCost:
