@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from winnow.client.errors import DamagedTransfer, UnusableFile
-from winnow.client.files import CHUNK, OnProgress, check_readable
+from winnow.client.files import CHUNK, OnProgress, check_readable, whole_file
 from winnow.client.transport import Transport
 from winnow.contract.bundle.files import ARTIFACT, MAX_TEXT_BYTES, NEEDED, PAGE, RECIPE, REPORT
 from winnow.contract.bundle.recipe_file import RecipeFile
@@ -66,9 +66,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
 
 def fetch_bundle(transport: Transport, url: str, target: Path, on_progress: OnProgress | None) -> Path:
     """Download a bundle, whole or not at all, and open it once. Raises `UnusableFile`, `DamagedTransfer`."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target) as part:
         with transport.stream(url) as response, part.open("wb") as file:
             size, done = int(response.headers.get("content-length", 0)), 0
             for chunk in response.iter_bytes():
@@ -76,12 +74,7 @@ def fetch_bundle(transport: Transport, url: str, target: Path, on_progress: OnPr
                 if on_progress is not None:
                     on_progress(done, max(size, done))
         with open_bundle(part):
-            part.replace(target)
-    except OSError as error:
-        raise UnusableFile(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+            pass
     return target
 
 

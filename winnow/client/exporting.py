@@ -2,17 +2,16 @@
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
 
-from winnow.client.errors import ClientError, DamagedTransfer, UnusableFile
+from winnow.client.errors import ClientError, DamagedTransfer
+from winnow.client.files import whole_file
 from winnow.client.transport import Transport
 from winnow.contract.dataset import Dataset
 from winnow.contract.exported import (
@@ -56,7 +55,7 @@ def export_job(client: Reading, transport: Transport, id: str, target: Path) -> 
     if job.state not in FINISHED or job.finished_at is None:
         raise ClientError(f"{id} is {job.state}; it can be exported when it has ended (`winnow watch {id}`)")
     uploads = [*_uploads(client, job)]
-    with _whole(target) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
+    with whole_file(target) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
         writing = _Export(archive, transport)
         for upload in {upload.file: upload for upload in uploads}.values():
             writing.fetch(f"/v1/{upload.kind}s/{upload.id}/content", upload.file, upload.sha256)
@@ -171,18 +170,3 @@ def add_body(archive: tarfile.TarFile, name: str, size_bytes: int, body: Any) ->
     info = tarfile.TarInfo(name)
     info.size = size_bytes
     archive.addfile(info, body)
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A file beside the target, which takes its name when all went well."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(target)
-    except OSError as error:
-        raise UnusableFile(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

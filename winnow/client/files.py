@@ -4,7 +4,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -110,3 +110,18 @@ def check_readable(path: Path) -> None:
         raise UnusableFile(f"{path} is empty")
     if not os.access(path, os.R_OK):
         raise UnusableFile(f"{path} cannot be read: this user may not read it")
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A file beside the target, which takes its name when all went well. Raises `UnusableFile`."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise UnusableFile(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
