@@ -9,25 +9,17 @@ commits with it (a crash of the process never does). What was committed moves fr
 commits when the log has `LOG_PAGES`, four times as many as SQLite's own: fewer requests wait for it.
 
 PostgreSQL: a read is a statement of its own, in no transaction that would have to be begun and ended. What the server
-has closed meanwhile is seen without asking it.
-
-A database whose file was removed or replaced would go on working, into a file that nobody sees again. So no
-transaction begins on a connection whose file is no longer the one of that name, and connecting makes no file:
-only `make_file` does. Nor does one begin on a connection that was opened while its file could not be written, once that
-can be: SQLite would go on refusing to write.
+has closed meanwhile is seen without asking it. Which file: `sqlite_file.py`.
 """
 
-import os
-from contextlib import suppress
-from pathlib import Path
 from select import POLLIN, poll
 from typing import Any, Final, Literal
-from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from app import keepalive
+from app.storage.sqlite_file import keep_to_file
 
 BUSY_SECONDS: Final = 10
 """For how long a transaction waits for the one that writes, or for a connection."""
@@ -48,15 +40,12 @@ def open_engine(url: str) -> Engine:
     engine = _engine(url, timeout=BUSY_SECONDS)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    event.listen(engine, "handle_error", _drop_read_only)
-    if (file := _file(engine.url)) is not None:
-        _keep_to(file, engine)
+    keep_to_file(engine)
     return engine
 
 
 def _engine(url: str, **options: Any) -> Engine:
-    """In turns, so that no connection stays unlooked at: what one has opened of SQLite's files all share."""
-    return create_engine(url, pool_timeout=BUSY_SECONDS, connect_args=options)
+    return create_engine(url, pool_timeout=BUSY_SECONDS, pool_use_lifo=True, connect_args=options)
 
 
 def in_mode(engine: Engine, mode: Mode) -> Engine:
@@ -67,62 +56,12 @@ def in_mode(engine: Engine, mode: Mode) -> Engine:
     return engine.execution_options(**options)
 
 
-def make_file(engine: Engine) -> None:
-    """An empty database where there is none yet; where none can be made, connecting will say so."""
-    file = _file(engine.url)
-    if file is not None:
-        with suppress(OSError):
-            file.touch()
-
-
 def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     """An idle connection has nothing to read but its end. The pool then connects anew."""
     ready = poll()
     ready.register(connection.fileno(), POLLIN)
     if ready.poll(0):
         raise DisconnectionError("the server has closed this connection")
-
-
-def _drop_read_only(context: ExceptionContext) -> None:
-    """What was opened while something of the database could not be written stays so: it is replaced."""
-    if "readonly database" in str(context.original_exception):
-        context.is_disconnect = True
-
-
-def _file(url: URL) -> Path | None:
-    """SQLite's, None when it has none or is named in SQLite's own way."""
-    name = url.database
-    if url.get_backend_name() != "sqlite" or name in (None, "", ":memory:") or str(name).startswith("file:"):
-        return None
-    return Path(str(name))
-
-
-def _keep_to(file: Path, engine: Engine) -> None:
-    @event.listens_for(engine, "do_connect")
-    def _open_only_what_is_there(
-        _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]
-    ) -> None:
-        arguments[0] = f"file:{quote(str(file.absolute()))}?mode=rw"
-        options["uri"] = True
-
-    @event.listens_for(engine, "connect")
-    def _remember(_connection: Any, record: Any) -> None:
-        record.info["file"] = _identity(file)
-
-    @event.listens_for(engine, "checkout")
-    def _refuse_another(_connection: Any, record: Any, _proxy: Any) -> None:
-        """The pool then connects anew, which fails where there is no file."""
-        if record.info["file"] is None or record.info["file"] != _identity(file):
-            raise DisconnectionError(f"{file.name} is no longer the file that was opened, or as it was then")
-
-
-def _identity(file: Path) -> tuple[int, int, bool] | None:
-    """Which file it is, and whether it may be written."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, os.access(file, os.W_OK)
 
 
 def _set_up_postgresql(connection: Any, _record: Any) -> None:

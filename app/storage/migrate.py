@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 
-from app.storage.engine import in_mode, make_file
+from app.storage.engine import in_mode
+from app.storage.sqlite_file import make_file
 from app.storage.tables import compatibility
 
 if TYPE_CHECKING:

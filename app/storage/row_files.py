@@ -28,9 +28,10 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from app.storage.engine import in_mode, make_file
+from app.storage.engine import in_mode
 from app.storage.migrate import config, newest_revision, revision_of, wait_for_turn
 from app.storage.sql import named_blobs
+from app.storage.sqlite_file import make_file
 from app.storage.tables import jobs, metadata, uploads
 
 LEFT_OUT: Final = frozenset({"workers", "transfers", "blobs", "checkpoints"})

@@ -186,11 +186,6 @@ def at_once(send: Callable[[], httpx.Response]) -> list[httpx.Response]:
 
 
 @pytest.mark.integration
-@pytest.mark.xfail(
-    reason="a known fault: after a time in which SQLite's files could not be written, some process-wide state stays "
-    "read-only at times, until the API starts again",
-    strict=False,
-)
 def test_a_disk_that_is_full_or_may_not_be_written_is_told_by_every_route(disk: SmallDisk) -> None:
     with httpx.Client(base_url=disk.service.url, timeout=60) as http:
         large = bytes([0x08, 10, 0x3A, 0x80, 0x80, 0x40]) + bytes(2**20)

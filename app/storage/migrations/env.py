@@ -4,7 +4,8 @@ from alembic import context
 from sqlalchemy import Connection
 
 from app.settings import Settings
-from app.storage.engine import in_mode, make_file, open_engine
+from app.storage.engine import in_mode, open_engine
+from app.storage.sqlite_file import make_file
 from app.storage.tables import metadata
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.storage import backup as backup_module
 from app.storage import row_files
 from app.storage.backup import Backup, Incomplete, back_up, read_backup, restore
-from app.storage.engine import in_mode, make_file, open_engine
+from app.storage.engine import in_mode, open_engine
 from app.storage.local_blobs import LocalBlobs
 from app.storage.migrate import config, migrate, newest_revision, revision_of
 from app.storage.ports import Blobs
@@ -24,6 +24,7 @@ from app.storage.records import Event as Entry
 from app.storage.records import Job, Upload
 from app.storage.row_files import LEFT_OUT, CannotCopy, drop_rows
 from app.storage.sql import SqlRecords
+from app.storage.sqlite_file import make_file
 from app.storage.tables import metadata
 from tests.support.records import a_job, a_worker, an_inquiry, an_upload
 

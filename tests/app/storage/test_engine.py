@@ -4,10 +4,11 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import Engine, func, select, text
 
-from app.storage.engine import Mode, in_mode, make_file, open_engine
+from app.storage.engine import Mode, in_mode, open_engine
 from app.storage.migrate import migrate
 from app.storage.records import Page
 from app.storage.sql import SqlRecords
+from app.storage.sqlite_file import make_file
 from tests.support.records import an_upload
 from winnow.contract.errors import Refusal
 

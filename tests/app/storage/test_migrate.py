@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, func, inspect, select, text
 
 from app.storage import migrate as migration
-from app.storage.engine import in_mode, make_file, open_engine
+from app.storage.engine import in_mode, open_engine
 from app.storage.migrate import (
     MIGRATIONS,
     SchemaTooNew,
@@ -22,6 +22,7 @@ from app.storage.migrate import (
     revision_of,
 )
 from app.storage.sql import SqlRecords
+from app.storage.sqlite_file import make_file
 from app.storage.tables import compatibility, metadata
 from tests.support.records import a_job, an_upload, migrate_in_process
 
