@@ -66,6 +66,13 @@ class Training(Step):
         default=None, ge=1, le=100_000_000, description="Optimizer steps; when given, `epochs` is not used."
     )
     batch_size: int = Field(description="Samples in one optimizer step.", default=128, ge=1, le=65536)
+    micro_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65536,
+        description="Samples worked on at once: gradients of a batch are added up from parts of this size, in less "
+        "memory. The whole batch when null, and where the model fixes its batch.",
+    )
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="SGD has momentum 0.9.")
     learning_rate: float | None = Field(
         default=None,
@@ -81,6 +88,11 @@ class Training(Step):
     )
     clip_norm: float | None = Field(
         default=1.0, gt=0, description="Largest norm of the gradient over all weights; null for none."
+    )
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Validate, and keep, an exponential moving average of the weights: the share of the average that "
+        "stays at each step, 0.999 being usual in long trainings. Null for the weights themselves.",
     )
     validation: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
         default=None,

@@ -170,7 +170,7 @@ def _diverged(model: ir.Model, training: TrainingResult) -> TrainingDiverged:
 
 
 def _notes(training: TrainingResult, step: Training, samples: Samples) -> list[str]:
-    notes = []
+    notes = [f"Diverged: {why}." for why in training.lowered]
     if samples.fixed_batch not in (None, step.batch_size):
         notes.append(f"The model takes batches of {samples.fixed_batch} only: trained with those.")
     if training.range_test is not None:
@@ -194,6 +194,7 @@ def _details(
 ) -> dict[str, Any]:
     return {
         "learning_rate": training.rate,
+        "lowered": training.lowered,
         "batchnorm": f"restored behind {training.restored} convolutions" if training.restored else "folded",
         "epochs": [_as_report(entry) for entry in training.epochs],
         "best_epoch": training.best.epoch if training.best is not None else None,

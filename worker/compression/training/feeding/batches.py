@@ -22,12 +22,14 @@ NUMBER_KINDS = "biuf"
 @dataclass(frozen=True)
 class Batch:
     """`feeds` by input name, `labels` one a row (None without numbers), `rows` their numbers in the arrays; `padded` as
-    `Fed` has it."""
+    `Fed` has it. It may be a part of an optimizer step: the `share` of its samples, and whether it is the last."""
 
     feeds: dict[str, torch.Tensor]
     labels: torch.Tensor | None
     rows: Rows
     padded: Mapping[int, int] = field(default_factory=dict)
+    share: float = 1.0
+    ends_step: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -35,20 +37,22 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         feeds = {name: x.to(device, non_blocking=True) for name, x in self.feeds.items()}
         labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
-        return Batch(feeds, labels, self.rows, self.padded)
+        return replace(self, feeds=feeds, labels=labels)
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Rows of `samples`, `size` at a time, those of one shape together; only one batch and the next are in memory."""
+    """Rows of `samples`, `size` in an optimizer step, those of one shape together; `at_once` of them in a batch, or
+    all. Only one batch and the next are in memory."""
 
     samples: Samples
     rows: Rows
     size: int
     augment: tuple[Augmentation, ...] = ()
+    at_once: int | None = None
 
     def __len__(self) -> int:
-        """Count whole batches; a smaller rest counts only where rows of its shape have no whole one."""
+        """Count whole steps; a smaller rest counts only where rows of its shape have no whole one."""
         return sum(max(1, len(group) // self.size) for group in self._groups)
 
     @cached_property
@@ -56,7 +60,7 @@ class Batches:
         return [np.asarray(group) for group in self.samples.with_rows(self.rows).groups]
 
     def shuffled(self, seed: int, start: int = 0, noise: torch.Generator | None = None) -> Iterator[Batch]:
-        """Go through whole batches, in an order that follows from the seed; the rest has its turn in another epoch.
+        """Go through whole steps, in an order that follows from the seed; the rest has its turn in another epoch.
 
         From the batch with the number `start` on; `noise`, which augments, as it was then, else it follows from the
         seed, too.
@@ -70,8 +74,18 @@ class Batches:
         if len(self._groups) > 1:
             chunks = [chunks[i] for i in generator.permutation(len(chunks))]
         noise = noise or torch.Generator().manual_seed(seed)
-        for batch in self._ahead(chunks[start:]):
-            yield replace(batch, feeds=augmented(batch.feeds, self.augment, noise))
+        parts = [part for chunk in chunks for part in self._parts(chunk)][start:]
+        for batch, (_, share, ends_step) in zip(
+            self._ahead([rows for rows, _, _ in parts]), parts, strict=True
+        ):
+            feeds = augmented(batch.feeds, self.augment, noise)
+            yield replace(batch, feeds=feeds, share=share, ends_step=ends_step)
+
+    def _parts(self, step: Rows) -> list[tuple[Rows, float, bool]]:
+        """The batches of a step: their rows, share of its samples, whether it is the last."""
+        size = self.at_once or len(step)
+        cuts = [step[start : start + size] for start in range(0, len(step), size)]
+        return [(rows, len(rows) / len(step), rows is cuts[-1]) for rows in cuts]
 
     def ordered(self) -> Iterator[Batch]:
         """All rows once, as they are."""
@@ -113,15 +127,22 @@ def validation_rows(rows: int, share: float | None) -> int:
 
 
 def split(
-    samples: Samples, share: float | None, size: int, augment: tuple[Augmentation, ...], seed: int
+    samples: Samples,
+    share: float | None,
+    size: int,
+    augment: tuple[Augmentation, ...],
+    seed: int,
+    at_once: int | None = None,
 ) -> tuple[Batches, Batches | None]:
-    """Draw training and validation rows with the seed; None where the share gives no row."""
+    """Draw training and validation rows with the seed; None where the share gives no row. Where the model fixes its
+    batch, that is one step, and all at once."""
     rows, size = np.asarray(samples.rows), samples.fixed_batch or size
     fixed = samples.fixed_batch or 1
     held_out = validation_rows(len(rows), share) // fixed * fixed
     order = np.random.default_rng(seed).permutation(rows)
-    training = Batches(samples, np.sort(order[held_out:]), min(size, len(rows) - held_out), augment)
-    return training, Batches(samples, np.sort(order[:held_out]), size) if held_out else None
+    at_once = None if samples.fixed_batch else at_once
+    training = Batches(samples, np.sort(order[held_out:]), min(size, len(rows) - held_out), augment, at_once)
+    return training, Batches(samples, np.sort(order[:held_out]), at_once or size) if held_out else None
 
 
 def _writable(x: npt.NDArray[Any]) -> npt.NDArray[Any]:

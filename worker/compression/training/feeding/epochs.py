@@ -1,4 +1,4 @@
-"""Epoch after epoch of batches, without end, which can be left at any batch and taken up again."""
+"""Epoch after epoch of steps, without end, which can be left behind any step and taken up again."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -24,6 +24,15 @@ class Epochs:
                 self._taken += 1
                 yield self._epoch, batch
             self._begin(self._epoch + 1)
+
+    def steps(self) -> Iterator[tuple[int, list[Batch]]]:
+        """The epoch and the batches of each optimizer step."""
+        parts = []
+        for epoch, batch in self:
+            parts.append(batch)
+            if batch.ends_step:
+                yield epoch, parts
+                parts = []
 
     def state_dict(self) -> dict[str, Any]:
         """Where it is: behind the batch that was taken last."""

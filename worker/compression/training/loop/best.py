@@ -92,9 +92,13 @@ class Best:
             self._best_has_all_zeros = self._masks.complete
             self._result.best, self._snapshot = entry, take_snapshot(self._pair.learning)
 
-    def restore(self) -> None:
-        """Put the best weights back."""
+    def go_back(self) -> None:
+        """Put the best weights back that there were so far."""
         restore_snapshot(self._pair.learning, self._snapshot)
+
+    def restore(self) -> None:
+        """Put the best weights back, or those of the beginning."""
+        self.go_back()
         if self._held_out is None and self._beginning is not None:
             before, snapshot = self._beginning
             if worse_beyond_noise(before, validate(self._pair, self._compared)):

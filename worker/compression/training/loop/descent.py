@@ -1,4 +1,4 @@
-"""Optimizer, schedule and one step downhill.
+"""Optimizer, schedule, gradients and one step downhill.
 
     rate(t) = peak · min(1, (t+1)/w) · ½ (1 + cos(π (t−w)/(T−w)))      w steps of warm-up, T in all
 
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from winnow.contract.recipe import Training
+from worker.compression.training.feeding.batches import Batch
 
 MOMENTUM = 0.9
 
@@ -66,12 +67,23 @@ def schedule(settings: Training, total: int) -> Callable[[int], float]:
     return factor
 
 
+def gradients(
+    optimizer: torch.optim.Optimizer, loss_of: Callable[[Batch], torch.Tensor], step: Iterable[Batch]
+) -> float:
+    """Compute the gradients of a step's loss, batch by batch, and return it: Σ share · loss over its batches."""
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for batch in step:
+        loss = loss_of(batch) * batch.share
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total
+
+
 def optimizer_step(
-    optimizer: torch.optim.Optimizer, loss: torch.Tensor, parameters: list[nn.Parameter], clip: float | None
+    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], clip: float | None
 ) -> None:
     """Make one step downhill. The gradient's norm over all weights is cut to `clip`."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
     if clip is not None:
         nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()

@@ -18,7 +18,7 @@ from torch import nn
 from winnow.contract.recipe import Training
 from worker.compression.engine.tensors import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.loop.descent import optimizer_for, optimizer_step, set_rate
+from worker.compression.training.loop.descent import gradients, optimizer_for, optimizer_step, set_rate
 from worker.compression.training.loop.divergence import Smoothed
 
 MAX_STEPS = 60
@@ -62,7 +62,7 @@ def steps_for_search(total: int) -> int:
 def search_rate(
     module: nn.Module,
     loss_of: Callable[[Batch], torch.Tensor],
-    batches: Iterator[Batch],
+    batches: Iterator[list[Batch]],
     settings: Training,
     scales: list[nn.Parameter],
     steps: int,
@@ -70,7 +70,7 @@ def search_rate(
     """Propose a rate by a range test, and lower it where a step at it makes its own batch's loss worse; the careful
     one where that does not help.
 
-    Takes at most `steps` steps in all; the module is as before when this returns.
+    `batches` are those of a step each. Takes at most `steps` steps in all; the module is as before when this returns.
     """
     testing = steps - CHECK_COST * MAX_CHECKS
     test = range_test(module, loss_of, batches, settings, scales, testing)
@@ -84,33 +84,33 @@ def search_rate(
 def _improves(
     module: nn.Module,
     loss_of: Callable[[Batch], torch.Tensor],
-    batch: Batch,
+    step: list[Batch],
     settings: Training,
     scales: list[nn.Parameter],
     rate: float,
 ) -> bool:
-    """Whether a step at this rate leaves the loss of its own batch no higher than it was."""
+    """Whether a step at this rate leaves the loss of its own samples no higher than it was."""
     before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, rate, scales)
     set_rate(optimizer, rate)
-    loss = loss_of(batch)
-    optimizer_step(optimizer, loss, parameters, settings.clip_norm)
+    loss = gradients(optimizer, loss_of, step)
+    optimizer_step(optimizer, parameters, settings.clip_norm)
     with torch.no_grad():
-        behind = float(loss_of(batch))
+        behind = sum(float(loss_of(batch)) * batch.share for batch in step)
     restore_snapshot(module, before)
-    return behind <= float(loss.detach())
+    return behind <= loss
 
 
 def range_test(
     module: nn.Module,
     loss_of: Callable[[Batch], torch.Tensor],
-    batches: Iterator[Batch],
+    batches: Iterator[list[Batch]],
     settings: Training,
     scales: list[nn.Parameter],
     steps: int = MAX_STEPS,
 ) -> RangeTest:
-    """Run the range test, `steps` at most; `loss_of` is the training loss of a batch. The module is as before when this
-    returns."""
+    """Run the range test, `steps` at most, the `batches` of a step each; `loss_of` is the training loss of a batch. The
+    module is as before when this returns."""
     beginning = max(1, round(steps * BASELINE_SHARE))
     before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
     low = (MIN_RATES if steps >= MIN_STEPS_FROM_LOWEST else CAREFUL_RATES)[settings.optimizer]
@@ -119,14 +119,13 @@ def range_test(
     smoothed = Smoothed(MEMORY)
     rates: list[float] = []
     losses: list[float] = []
-    for index, batch in enumerate(islice(batches, steps)):
+    for index, step in enumerate(islice(batches, steps)):
         rates.append(low * (high / low) ** (index / max(1, steps - 1)))
         set_rate(optimizer, rates[-1])
-        loss = loss_of(batch)
-        losses.append(smoothed.add(float(loss.detach())))
+        losses.append(smoothed.add(gradients(optimizer, loss_of, step)))
         if index >= beginning and not losses[-1] <= MAX_RISE * max(losses[:beginning]):
             break
-        optimizer_step(optimizer, loss, parameters, settings.clip_norm)
+        optimizer_step(optimizer, parameters, settings.clip_norm)
     restore_snapshot(module, before)
     return RangeTest(rates, losses, _proposed(rates, losses, beginning))
 

@@ -20,7 +20,8 @@ class Epoch:
 
 @dataclass
 class TrainingResult:
-    """`biases` are new, from folding, by node; `diverged` says how, when it did: then the best weights so far stay."""
+    """`biases` are new, from folding, by node; `lowered` says why, each time that it went on at a lower rate;
+    `diverged` says how it ended, when it did: then the best weights so far stay."""
 
     epochs: list[Epoch] = field(default_factory=list)
     best: Epoch | None = None
@@ -28,5 +29,6 @@ class TrainingResult:
     range_test: RangeTest | None = None
     restored: int = 0
     biases: dict[str, torch.Tensor] = field(default_factory=dict)
+    lowered: list[str] = field(default_factory=list)
     diverged: str | None = None
     samples_per_second: float = 0.0

@@ -16,7 +16,7 @@ from worker.compression.training.feeding.epochs import Epochs
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.loop.best import Best
 from worker.compression.training.loop.course import Course, Keeper, State, read_state
-from worker.compression.training.loop.descent import optimizer_for, optimizer_step, schedule, set_rate
+from worker.compression.training.loop.descent import gradients, optimizer_step, schedule, set_rate
 from worker.compression.training.loop.divergence import Diverged, Divergence
 from worker.compression.training.loop.rate import CAREFUL_RATES, RangeTest, search_rate, steps_for_search
 from worker.compression.training.loop.result import TrainingResult
@@ -48,7 +48,14 @@ def train(pair: StudentTeacher, run: Run) -> TrainingResult:
     """Train the pair's module: it ends with the weights of the best epoch, normalisations folded."""
     settings, result = run.settings, TrainingResult()
     torch.manual_seed(run.seed)
-    training, held_out = split(run.samples, settings.validation, settings.batch_size, run.augment, run.seed)
+    training, held_out = split(
+        run.samples,
+        settings.validation,
+        settings.batch_size,
+        run.augment,
+        run.seed,
+        settings.micro_batch_size,
+    )
     total = settings.steps or settings.epochs * len(training)
     saved = read_state(run.unfinished)
     test_steps = steps_for_search(total) if settings.learning_rate is None and saved is None else 0
@@ -76,10 +83,10 @@ def _rate(
     if not test_steps:
         return CAREFUL_RATES[run.settings.optimizer], None
     pair.learning.train()
-    endless = (batch for _, batch in Epochs(training, run.seed + 1))
-    with progress.testing(endless) as batches:
+    endless = (step for _, step in Epochs(training, run.seed + 1).steps())
+    with progress.testing(endless) as steps:
         range_test = search_rate(
-            pair.learning, pair.loss, batches, run.settings, pair.module.relative, test_steps
+            pair.learning, pair.loss, steps, run.settings, pair.module.relative, test_steps
         )
     return range_test.proposed, range_test
 
@@ -95,38 +102,45 @@ def _descend(
     saved: State | None,
 ) -> None:
     """Make steps, epoch by epoch, from what was saved on; at the end the module has the weights of the best one."""
-    settings = run.settings
-    parameters = [p for p in pair.learning.parameters() if p.requires_grad]
-    optimizer = optimizer_for(parameters, settings, result.rate, pair.module.relative)
-    factor = schedule(settings, total)
     best = Best(pair, result, training, held_out, progress, run.masks)
-    course = Course(pair, optimizer, Epochs(training, run.seed), run.masks, best, result)
-    keeper = Keeper(run.unfinished, progress.begun)
+    course = Course(pair, run.settings, Epochs(training, run.seed), total, run.masks, best, result)
     if saved is None:
         best.validate(0, 0, None)
     else:
         course.load_state_dict(saved)
         run.progress.log(f"Going on after step {course.step} of {total}, where an earlier attempt ended.")
     pair.learning.train()
-    try:
-        for epoch, batch in islice(course.epochs, total - course.step):
-            divergence = course.divergence = course.divergence or Divergence(pair.zero_student_loss(batch))
-            rate = result.rate * factor(course.step)
-            set_rate(optimizer, rate)
-            loss = pair.loss(batch)
-            smoothed = divergence.check(float(loss.detach()))
-            optimizer_step(optimizer, loss, parameters, settings.clip_norm)
-            pair.module.constrain()
-            course.step += 1
-            run.masks.after_step(course.step, total)
-            progress.stepped(epoch, course.step, len(batch), smoothed, rate)
-            if course.step % len(training) == 0 or course.step == total:
-                best.validate(epoch, course.step, smoothed)
-                if settings.patience is not None and best.epochs_without_gain(epoch) >= settings.patience:
-                    break
-            if keeper.is_due():
-                with progress.doing("keeping the state"):
-                    keeper.keep(course)
-    except Diverged as error:
-        result.diverged = f"{error} at step {progress.step + 1} of {total}"
+    keeper = Keeper(run.unfinished, progress.begun)
+    while True:
+        try:
+            _walk(course, run.settings, len(training), progress, keeper)
+            break
+        except Diverged as error:
+            if not course.lower_rate(error):
+                result.diverged = f"{error} at step {course.step + 1} of {total}"
+                break
+            run.progress.log(f"The training diverged: {result.lowered[-1]}.")
     best.restore()
+
+
+def _walk(
+    course: Course, settings: Training, steps_an_epoch: int, progress: TrainingProgress, keeper: Keeper
+) -> None:
+    """To the last step, or until patience is at its end. Raises `Diverged`."""
+    pair, total, best = course.pair, course.total, course.best
+    factor = schedule(settings, total)
+    for epoch, step in islice(course.epochs.steps(), total - course.step):
+        divergence = course.divergence = course.divergence or Divergence(pair.zero_student_loss(step[0]))
+        rate = course.result.rate * factor(course.step)
+        set_rate(course.optimizer, rate)
+        smoothed = divergence.check(gradients(course.optimizer, pair.loss, step))
+        optimizer_step(course.optimizer, course.parameters, settings.clip_norm)
+        course.stepped()
+        progress.stepped(epoch, course.step, sum(map(len, step)), smoothed, rate)
+        if course.step % steps_an_epoch == 0 or course.step == total:
+            course.validate(epoch, smoothed)
+            if settings.patience is not None and best.epochs_without_gain(epoch) >= settings.patience:
+                break
+        if keeper.is_due():
+            with progress.doing("keeping the state"):
+                keeper.keep(course)

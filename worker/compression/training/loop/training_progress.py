@@ -74,18 +74,18 @@ class TrainingProgress:
         self._doing, self._paused = "training", 0.0
 
     @contextmanager
-    def testing(self, batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-        """Count a range test's steps as the batches that it takes; it may need fewer than expected."""
+    def testing(self, steps: Iterator[list[Batch]]) -> Iterator[Iterator[list[Batch]]]:
+        """Count a range test's steps as it takes their batches; it may need fewer than expected."""
         self._doing, self._testing = "looking for a learning rate", True
-        yield self._counted(batches)
+        yield self._counted(steps)
         self._test_steps = self._tested
         self._doing, self._testing = "training", False
 
-    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            yield batch
+    def _counted(self, steps: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
+        for step in steps:
+            yield step
             self._tested += 1
-            self._samples += len(batch)
+            self._samples += sum(map(len, step))
 
     @property
     def step(self) -> int:

@@ -31,6 +31,12 @@ TRAININGS: dict[str, list[dict[str, Any]]] = {
     ],
     "no rows held out": [{"kind": "finetune", **BASE, "validation": 0, "epochs": 1, "optimizer": "sgd"}],
     "patience": [{"kind": "finetune", **BASE, "epochs": 9, "patience": 2}],
+    "parts of batches, and an average": [
+        {"kind": "finetune", **BASE, "epochs": 2, "micro_batch_size": 4, "ema_decay": 0.9}
+    ],
+    "a rate that is lowered": [
+        {"kind": "finetune", **BASE, "epochs": 4, "learning_rate": 1, "optimizer": "sgd", "clip_norm": None}
+    ],
     "zeros that grow": [
         {"kind": "finetune", **BASE, "epochs": 2, "gradual": {"structure": "unstructured", "sparsity": 0.6}}
     ],
@@ -136,6 +142,17 @@ def test_interrupted_after_every_second_step_it_ends_with_the_same_weights(bench
     speed = {"samples_per_second": 0.0}
     assert pieces.details | speed == whole.details | speed
     assert pieces.notes == whole.notes
+
+
+def test_a_training_that_diverges_goes_on_at_a_lower_rate(bench: Bench) -> None:
+    """From the best weights so far, and says so; only then does it give up."""
+    result = bench.attempt(TRAININGS["a rate that is lowered"])
+    lowered = result.details["lowered"]
+    assert 1 <= len(lowered) <= course.MAX_LOWERED
+    assert result.details["learning_rate"] == pytest.approx(course.LOWERED_TO ** len(lowered))
+    assert [note for note in result.notes if note.startswith("Diverged: ")] == [
+        f"Diverged: {why}." for why in lowered
+    ]
 
 
 def test_with_a_teacher_whose_outputs_are_cached_they_are_the_same_to_rounding(bench: Bench) -> None:

@@ -26,7 +26,7 @@ def test_sgd_is_proposed_a_rate_below_the_edge_of_stability(curvature: float) ->
     """On ½ c w² steps grow beyond a rate of 2 / c; what is proposed lies below it, and the weights are put back."""
     layer = nn.Linear(4, 1, bias=False)
     before = layer.weight.detach().clone()
-    batches = (Batch({}, None, np.arange(1)) for _ in itertools.count())
+    batches = ([Batch({}, None, np.arange(1))] for _ in itertools.count())
     found = range_test(
         layer,
         lambda batch: curvature / 2 * layer.weight.square().sum(),

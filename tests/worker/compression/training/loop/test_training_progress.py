@@ -39,7 +39,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 def test_a_range_test_is_work_and_tells_its_steps(told: Told, tmp_path: Path) -> None:
     watch = TrainingProgress(told, tmp_path, epochs=2, steps=20, test_steps=60)
-    with watch.testing(iter([BATCH] * 5)) as batches:
+    with watch.testing(iter([[BATCH]] * 5)) as batches:
         for _ in batches:
             told.now += 1.0
         watch._report()

@@ -61,11 +61,11 @@ def search(monkeypatch_rate: float) -> tuple[float, int]:
     """The rate that is trained with where the range test proposes this one; and batches that were drawn."""
     module, drawn = Parabola(), 0
 
-    def batches() -> Iterator[Batch]:
+    def batches() -> Iterator[list[Batch]]:
         nonlocal drawn
         while True:
             drawn += 1
-            yield Batch({"x": torch.ones(1, 1)}, None, np.arange(1))
+            yield [Batch({"x": torch.ones(1, 1)}, None, np.arange(1))]
 
     settings = Finetune(kind="finetune", weight_decay=0)
     proposed, rate._proposed = rate._proposed, lambda *_: monkeypatch_rate
