@@ -9,7 +9,7 @@ from winnow.contract.bundle.result import FinishedJob
 from winnow.contract.exported import ExportedUpload
 from winnow.contract.job import ClosedJob
 from winnow.contract.presets import closed_job
-from winnow.contract.recipe import AnyStep, Int8, MixedPrecision, Recipe, StructuredPruning
+from winnow.contract.recipe import AnyStep, Int8, MixedPrecision, Recipe, StructuredPruning, Training
 from winnow.contract.report import Report, StepReport
 
 FORMAT: Final = 1
@@ -63,6 +63,8 @@ def as_chosen(recipe: Recipe, report: Report) -> Recipe:
 
 def _as_chosen(step: AnyStep, report: StepReport | None) -> AnyStep:
     chosen = None if report is None else report.details.get("chosen")
+    if isinstance(step, Training) and report is not None and step.precision == "auto":
+        return step.model_copy(update={"precision": report.details.get("precision", "auto")})
     if not isinstance(step, Int8) or not isinstance(chosen, str) or report is None:
         return step
     told = report.details.get("layers") if chosen.startswith("static") else None
@@ -79,6 +81,8 @@ def chooses_by_time(step: AnyStep) -> bool:
         case MixedPrecision():
             return step.min_speedup is not None
         case StructuredPruning():
-            return step.target == "latency"
+            return step.target == "latency" or (step.recovery is not None and chooses_by_time(step.recovery))
+        case Training():
+            return step.precision == "auto" and step.takes == "float"
         case _:
             return False

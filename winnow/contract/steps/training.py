@@ -112,7 +112,9 @@ class Training(Step):
     )
     augment: bool = Field(default=True, description="Use the augmentation that the dataset declares.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Of the arithmetic: bfloat16 on GPUs that have it, else float32."
+        default="auto",
+        description="Of the arithmetic: bfloat16 on GPUs that have it, on CPUs that have it where a trial shows "
+        "that it is faster, else float32.",
     )
     channels_last: bool = Field(default=False, description="Memory layout of images: NHWC instead of NCHW.")
     keep_zeros: bool = Field(

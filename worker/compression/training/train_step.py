@@ -200,6 +200,7 @@ def _details(
         "best_epoch": training.best.epoch if training.best is not None else None,
         "samples_per_second": round(training.samples_per_second, 1),
         "hardware": str(hardware),
+        "precision": hardware.precision,
         "zeros": sparsity.details(),
         "range_test": None
         if training.range_test is None

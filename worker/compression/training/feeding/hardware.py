@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -12,9 +13,9 @@ from winnow.contract.recipe import Training
 IMAGE_AXES = 4
 
 
-@dataclass(frozen=True)
+@dataclass
 class Hardware:
-    """`half` is bfloat16 autocast: weights and the loss stay float32."""
+    """`half` is bfloat16 autocast: weights and the loss stay float32. It may be chosen after the first batch."""
 
     device: torch.device
     half: bool
@@ -36,9 +37,13 @@ class Hardware:
     def arithmetic(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext()
 
+    @property
+    def precision(self) -> Literal["bfloat16", "float32"]:
+        return "bfloat16" if self.half else "float32"
+
     def __str__(self) -> str:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
-        return f"{name}, {'bfloat16' if self.half else 'float32'}"
+        return f"{name}, {self.precision}"
 
 
 def hardware_for(settings: Training) -> Hardware:

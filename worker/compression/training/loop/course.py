@@ -1,6 +1,7 @@
 """A training on its way: all that decides how it goes on, kept from time to time.
 
-    weights, statistics, averages · optimizer · masks of zeros · place in the data · random states · best epoch so far
+    weights, statistics, averages · optimizer · masks of zeros · arithmetic · place in the data · random states ·
+    best epoch so far
 
 Taken up again from there it ends with the weights, bit by bit, of one that nobody interrupted: on the same kind of CPU,
 with as many threads. A teacher's cached outputs are not kept but computed again, which may differ by rounding.
@@ -112,6 +113,7 @@ class Course:
             "average": self.average and self.average.state_dict(),
             "best": self.best.state_dict(),
             "divergence": self.divergence and self.divergence.state_dict(),
+            "half": self.pair.hardware.half,
             "rate": result.rate,
             "lowered": result.lowered,
             "range_test": test and (test.rates, test.losses, test.proposed),
@@ -122,6 +124,7 @@ class Course:
     def load_state_dict(self, state: State) -> None:
         """Into the parts of the same training, made anew."""
         self.step, self.result.rate, self.result.lowered = state["step"], state["rate"], state["lowered"]
+        self.pair.hardware.half = state["half"]
         self.result.range_test = state["range_test"] and RangeTest(*state["range_test"])
         restore_snapshot(self.pair.learning, state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])

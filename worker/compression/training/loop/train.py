@@ -18,6 +18,7 @@ from worker.compression.training.loop.best import Best
 from worker.compression.training.loop.course import Course, Keeper, State, read_state
 from worker.compression.training.loop.descent import gradients, optimizer_step, schedule, set_rate
 from worker.compression.training.loop.divergence import Diverged, Divergence
+from worker.compression.training.loop.precision import choose_precision
 from worker.compression.training.loop.rate import CAREFUL_RATES, RangeTest, search_rate, steps_for_search
 from worker.compression.training.loop.result import TrainingResult
 from worker.compression.training.loop.training_progress import TrainingProgress
@@ -66,6 +67,8 @@ def train(pair: StudentTeacher, run: Run) -> TrainingResult:
                 batches = islice(training.shuffled(run.seed), 0 if saved else BATCHNORM_BATCHES)
                 result.restored = batchnorm.restore(pair.module, map(pair.feeds, batches), run.frozen)
         if saved is None:
+            with progress.doing("choosing the arithmetic"):
+                choose_precision(pair, settings, next(Epochs(training, run.seed).steps())[1], total)
             result.rate, result.range_test = _rate(pair, run, training, test_steps, progress)
         _descend(pair, run, training, held_out, total, result, progress, saved)
         result.samples_per_second = progress.samples_per_second
