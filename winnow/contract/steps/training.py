@@ -116,6 +116,11 @@ class Training(Step):
         description="Of the arithmetic: bfloat16 on GPUs that have it, on CPUs that have it where a trial shows "
         "that it is faster, else float32.",
     )
+    activation_checkpointing: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Keep few activations for the gradients and compute the others again: less memory, about a third "
+        "more time. By itself where those of a batch would take more than half of the memory that is free.",
+    )
     channels_last: bool = Field(default=False, description="Memory layout of images: NHWC instead of NCHW.")
     keep_zeros: bool = Field(
         default=True, description="Weights of layers that are exactly zero before the step stay zero."

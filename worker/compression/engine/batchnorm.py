@@ -19,6 +19,7 @@ from torch import nn
 from worker.compression.engine.module import Call, Feeds, GraphModule
 from worker.compression.engine.operator import Function
 from worker.compression.engine.operators.modes import several
+from worker.compression.engine.recomputing import Statistics
 from worker.compression.ir.values import input_at
 
 EPSILON = 1e-5
@@ -29,7 +30,7 @@ LAYERS_WITH_WEIGHTS = frozenset(
 )
 
 
-class Normalised(nn.Module):
+class Normalised(Statistics):
     """A convolution and its normalisation, [N, C, …]. While it observes, it measures and changes nothing."""
 
     def __init__(self, convolution: Function, like: torch.Tensor) -> None:
@@ -52,7 +53,7 @@ class Normalised(nn.Module):
             return y
         training = self.training and several(y)
         return nn.functional.batch_norm(
-            y, self.mean, self.variance, self.weight, self.bias, training, MOMENTUM, EPSILON
+            y, self.mean, self.variance, self.weight, self.bias, training, self.share(MOMENTUM), EPSILON
         )
 
     def _observe(self, y: torch.Tensor) -> None:

@@ -1,6 +1,6 @@
 """Make the ONNX graph a `torch.nn.Module`: a list of calls, walked once per forward."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -19,6 +19,7 @@ from worker.compression.engine.quantized import (
     reader_of,
     reads_signs,
 )
+from worker.compression.engine.recomputing import run_in_segments
 from worker.compression.engine.tensors import FLOATS, to_torch
 from worker.compression.engine.trainable import is_codebook, is_scale, trainable
 from worker.compression.graph.opset.conversion import opset_of
@@ -46,6 +47,7 @@ class GraphModule(nn.Module):
     Parameters carry their ONNX names, dots included (`named_parameters`, `weight`); other float initializers are
     buffers, whole numbers stay on the host so that reading a shape never waits for a GPU. Weights are copies; integer
     weights behind a DequantizeLinear and signs are parameters too, as the floats that they stand for (`quantized.py`).
+    `recomputes`: whether activations are computed again for the gradients, to need less memory (`recomputing.py`).
 
     Raises `Refusal` `unsupported_operator` naming operator and node, before anything is computed.
     """
@@ -68,11 +70,20 @@ class GraphModule(nn.Module):
         self.calls = [self._call(node, model) for node in nodes]
         self._free_early()
         self.parts = nn.ModuleList(c.function for c in self.calls if isinstance(c.function, nn.Module))
+        self.recomputes = False
 
     def forward(self, feeds: Feeds) -> dict[str, torch.Tensor]:
         """Compute the wanted values by name, from the graph's inputs by name."""
         values = self._loaded(feeds)
-        for call in self.calls:
+        if self.recomputes and torch.is_grad_enabled():
+            run_in_segments(self, self.calls, self._run, values)
+        else:
+            self._run(self.calls, values)
+        return {name: self._present(values[self._slots[name]]) for name in self.wanted}
+
+    def _run(self, calls: Sequence[Call], values: list[torch.Tensor | None]) -> None:
+        """Put what the calls compute into `values`, by slot."""
+        for call in calls:
             arguments = [None if slot is None else values[slot] for slot in call.reads]
             results = call.function(*self._on_one_device(arguments, call.host))
             if not isinstance(results, tuple):
@@ -82,7 +93,6 @@ class GraphModule(nn.Module):
                     values[slot] = value
             for slot in call.frees:
                 values[slot] = None
-        return {name: self._present(values[self._slots[name]]) for name in self.wanted}
 
     def weight(self, name: str) -> nn.Parameter:
         """Return the parameter of that ONNX name. Raises `KeyError`."""

@@ -83,7 +83,7 @@ def train_model(model: ir.Model, step: Training, context: Context, goal: Trainin
     if result.diverged is not None:
         raise _diverged(model, result)
     notes = [*_notes(result, step, samples), *sparsity.notes]
-    details = _details(result, hardware, goal, sparsity)
+    details = _details(result, hardware, goal, sparsity, recomputes=pair.module.recomputes)
     return StepResult(model, learning, layers, notes, details, sparsity.targets)
 
 
@@ -190,7 +190,12 @@ def _notes(training: TrainingResult, step: Training, samples: Samples) -> list[s
 
 
 def _details(
-    training: TrainingResult, hardware: Hardware, goal: TrainingGoal, sparsity: SparsityPlan
+    training: TrainingResult,
+    hardware: Hardware,
+    goal: TrainingGoal,
+    sparsity: SparsityPlan,
+    *,
+    recomputes: bool,
 ) -> dict[str, Any]:
     return {
         "learning_rate": training.rate,
@@ -201,6 +206,7 @@ def _details(
         "samples_per_second": round(training.samples_per_second, 1),
         "hardware": str(hardware),
         "precision": hardware.precision,
+        "activation_checkpointing": recomputes,
         "zeros": sparsity.details(),
         "range_test": None
         if training.range_test is None

@@ -8,12 +8,13 @@ from torch.nn import functional
 
 from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators.arguments import constant, outputs_used, single
+from worker.compression.engine.recomputing import Statistics
 
 STATISTICS_TOO: Final = 14
 """From this version on BatchNormalization is told by `training_mode`, not by the number of its outputs."""
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Statistics):
     """γ (x − μ) / √(σ² + ε) + β for each channel; while training with the batch's μ, σ², which move the running ones,
     where it has more than one value a channel.
 
@@ -26,7 +27,8 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: torch.Tensor, scale: Any, bias: Any, mean: Any, variance: Any) -> torch.Tensor:
         training = self.training and several(x)
-        return functional.batch_norm(x, mean, variance, scale, bias, training, self.momentum, self.epsilon)
+        share = self.share(self.momentum)
+        return functional.batch_norm(x, mean, variance, scale, bias, training, share, self.epsilon)
 
 
 def several(x: torch.Tensor) -> bool:

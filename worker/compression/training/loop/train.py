@@ -14,6 +14,7 @@ from worker.compression.progress import Progress
 from worker.compression.training.feeding.batches import Batches, split
 from worker.compression.training.feeding.epochs import Epochs
 from worker.compression.training.goal.student_teacher import StudentTeacher
+from worker.compression.training.loop.activations import choose_activations
 from worker.compression.training.loop.best import Best
 from worker.compression.training.loop.course import Course, Keeper, State, read_state
 from worker.compression.training.loop.descent import gradients, optimizer_step, schedule, set_rate
@@ -66,6 +67,7 @@ def train(pair: StudentTeacher, run: Run) -> TrainingResult:
             with progress.doing("measuring for batch normalisation"):
                 batches = islice(training.shuffled(run.seed), 0 if saved else BATCHNORM_BATCHES)
                 result.restored = batchnorm.restore(pair.module, map(pair.feeds, batches), run.frozen)
+        choose_activations(pair, settings, training)
         if saved is None:
             with progress.doing("choosing the arithmetic"):
                 choose_precision(pair, settings, next(Epochs(training, run.seed).steps())[1], total)

@@ -32,7 +32,14 @@ TRAININGS: dict[str, list[dict[str, Any]]] = {
     "no rows held out": [{"kind": "finetune", **BASE, "validation": 0, "epochs": 1, "optimizer": "sgd"}],
     "patience": [{"kind": "finetune", **BASE, "epochs": 9, "patience": 2}],
     "parts of batches, and an average": [
-        {"kind": "finetune", **BASE, "epochs": 2, "micro_batch_size": 4, "ema_decay": 0.9}
+        {
+            "kind": "finetune",
+            **BASE,
+            "epochs": 2,
+            "micro_batch_size": 4,
+            "ema_decay": 0.9,
+            "activation_checkpointing": "always",
+        }
     ],
     "a rate that is lowered": [
         {"kind": "finetune", **BASE, "epochs": 4, "learning_rate": 1, "optimizer": "sgd", "clip_norm": None}
