@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.compression.data.memory import MEMORY_VARIABLE
+from worker.compression.data.memory import LIMIT_VARIABLE
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, time_alone
 
 
@@ -48,7 +48,7 @@ def _leave_stdout_to_guard() -> None:
 
 def _enter_sandbox(specification: dict[str, Any]) -> None:
     limits, files = specification["limits"], specification["files"]
-    os.environ[MEMORY_VARIABLE] = str(limits["memory_bytes"])
+    os.environ[LIMIT_VARIABLE] = str(limits["memory_bytes"])
     locks = [Path(os.environ[PATH_VARIABLE])]
     if specification["alone"]:
         time_alone()
