@@ -1,6 +1,7 @@
 """Trains a module, top to bottom: it comes out with better weights."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -79,7 +80,12 @@ def _rate(
     endless = (batch for _, batch in Epochs(training, run.seed + 1))
     with progress.testing(endless) as batches:
         range_test = search_rate(
-            pair.learning, pair.loss, batches, run.settings, pair.module.relative, test_steps
+            pair.learning,
+            partial(pair.loss, stage=0),
+            batches,
+            run.settings,
+            pair.module.relative,
+            test_steps,
         )
     return range_test.proposed, range_test
 
@@ -98,7 +104,8 @@ def _descend(
     settings = run.settings
     parameters = [p for p in pair.learning.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, result.rate, pair.module.relative)
-    factor = schedule(settings, total)
+    first_steps = pair.objective.weights.first_steps(total)
+    factor, since = schedule(settings, total, first_steps), first_steps // len(training)
     best = Best(pair, result, training, held_out, progress, run.masks)
     course = Course(pair, optimizer, Epochs(training, run.seed), run.masks, best, result)
     keeper = Keeper(run.unfinished, progress.begun)
@@ -110,10 +117,15 @@ def _descend(
     pair.learning.train()
     try:
         for epoch, batch in islice(course.epochs, total - course.step):
-            divergence = course.divergence = course.divergence or Divergence(pair.zero_student_loss(batch))
+            stage = 0 if course.step < first_steps else -1
+            if course.step == first_steps:
+                course.divergence = None  # the loss is another from here on
+            divergence = course.divergence = course.divergence or Divergence(
+                pair.zero_student_loss(batch, stage)
+            )
             rate = result.rate * factor(course.step)
             set_rate(optimizer, rate)
-            loss = pair.loss(batch)
+            loss = pair.loss(batch, stage)
             smoothed = divergence.check(float(loss.detach()))
             optimizer_step(optimizer, loss, parameters, settings.clip_norm)
             pair.module.constrain()
@@ -122,7 +134,10 @@ def _descend(
             progress.stepped(epoch, course.step, len(batch), smoothed, rate)
             if course.step % len(training) == 0 or course.step == total:
                 best.validate(epoch, course.step, smoothed)
-                if settings.patience is not None and best.epochs_without_gain(epoch) >= settings.patience:
+                if (
+                    settings.patience is not None
+                    and best.epochs_without_gain(epoch, since) >= settings.patience
+                ):
                     break
             if keeper.is_due():
                 with progress.doing("keeping the state"):
