@@ -39,6 +39,7 @@ from app.api import (
     sessions,
     trials,
     tus,
+    values,
     webhooks,
     workers,
 )
@@ -137,6 +138,7 @@ def create_app(
         rendering,
         bundles,
         trials,
+        values,
         compare,
         events,
         links,

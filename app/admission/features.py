@@ -1,12 +1,16 @@
 """Do the values exist that a step's features name?"""
 
 from collections.abc import Mapping
+from typing import Final
 
 from app.admission.model_state import ModelState
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.model import ModelFacts
-from winnow.contract.nearest import nearest
+from winnow.contract.nearest import near
 from winnow.contract.recipe import Taught
+
+NEAR: Final = 3
+"""So many names are offered in place of a wrong one."""
 
 
 def check_features(
@@ -14,6 +18,8 @@ def check_features(
 ) -> None:
     """Raises `unknown_value`, with the nearest name. `first`: the step works on a model as it was uploaded; what
     others made of it is known to the worker alone."""
+    if step.features == "auto":
+        return
     refusals = Refusals()
     teacher = teachers.get(step.teacher)
     for index, pair in enumerate(step.features):
@@ -30,8 +36,6 @@ def check_features(
 def _check_value(path: str, whose: str, name: str, model: ModelFacts) -> None:
     if model.values is None or name in model.values:
         return
-    near = nearest(name, model.values)
-    hint = (
-        f"the nearest is {near!r}" if near else f"its last ones are {', '.join(map(repr, model.values[-3:]))}"
-    )
+    close = near(name, model.values, NEAR)
+    hint = f"{'near are' if close else 'its last ones are'} {', '.join(map(repr, close or model.values[-NEAR:]))}"
     raise Refusal("unknown_value", f"The {whose} computes no value {name!r}; {hint}.", field=path)

@@ -77,7 +77,12 @@ def corpus() -> dict[str, list[Any]]:
     answers: dict[str, list[Any]] = json.loads(Path(__file__).with_name("answers.json").read_text())
     lists = {
         f"Listed_{name}_": [{"items": answers[name][:1], "next": f"{path}?cursor={examples.CURSOR}"}]
-        for name, path in (("Model", "/v1/models"), ("Dataset", "/v1/datasets"), ("Job", "/v1/jobs"))
+        for name, path in (
+            ("Model", "/v1/models"),
+            ("Dataset", "/v1/datasets"),
+            ("Job", "/v1/jobs"),
+            ("GraphValue", f"/v1/models/{answers['Model'][0]['id']}/values"),
+        )
     }
     logs = [{"items": answers["LogRecord"], "next": f"/v1/jobs/{answers['Job'][0]['id']}/logs?after=14"}]
     requests = [example["value"] for example in examples.JOBS.values()]

@@ -48,6 +48,7 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
     last = next(job for job in jobs if job["state"] == "succeeded")
     return {
         "Model": models,
+        "GraphValue": http.get(f"/v1/models/{upload['id']}/values").json()["items"],
         "Dataset": datasets,
         "Job": [last, *(job for job in jobs if job is not last)],
         "Report": [shortened(http.get(f"/v1/jobs/{last['id']}/report").json())],

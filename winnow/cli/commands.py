@@ -26,6 +26,7 @@ from winnow.cli import (
     things,
     trials,
     uploads,
+    values,
     webhooks,
     workers,
 )
@@ -126,6 +127,7 @@ for command in (
     data.propose,
     data.preview,
     things.show,
+    values.values,
     things.pin,
     things.delete,
     jobs.submit,

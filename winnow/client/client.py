@@ -48,6 +48,7 @@ from winnow.contract.comparison import Comparison
 from winnow.contract.dataset import Dataset
 from winnow.contract.declaration import Declaration
 from winnow.contract.dry_run import DryRun
+from winnow.contract.graph_values import GraphValue
 from winnow.contract.inquiry import Preview, Proposal, Rendered
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
@@ -164,6 +165,11 @@ class Client:
 
     def model(self, id: str) -> Model:
         return self._transport.parsed(Model, self._transport.get(_path("models", id)))
+
+    def values(self, id: str, name: str | None = None) -> Iterator[GraphValue]:
+        """What the model's graph takes and computes, in its order: what `features` can name. `name`: a pattern."""
+        params = {} if name is None else {"name": name}
+        return self._transport.page(GraphValue, _path("models", id, "values"), params)
 
     def dataset(self, id: str) -> Dataset:
         return self._transport.parsed(Dataset, self._transport.get(_path("datasets", id)))

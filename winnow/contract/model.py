@@ -7,6 +7,7 @@ from pydantic import Field
 
 from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Problem
+from winnow.contract.graph_values import ValueKinds
 from winnow.contract.pinning import PINNED
 from winnow.contract.stored_weights import ChannelGroup, Stored
 
@@ -84,6 +85,11 @@ class ModelFacts(ResponseModel):
     values: list[str] | None = Field(
         default=None,
         description="Names of all that the graph takes and computes; null where there are too many to keep.",
+    )
+    value_kinds: ValueKinds | None = Field(
+        default=None,
+        description="Types, shapes and operators of these values; null where there is too much to keep, or the model "
+        "was inspected before they were.",
     )
     channel_groups: list[ChannelGroup] | None = Field(
         default=None,

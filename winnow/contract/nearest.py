@@ -14,11 +14,16 @@ beginnings and once by their ends: a model has tens of thousands of names, and a
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was probably meant to be; None where none is near."""
+    return next(iter(near(name, known, 1)), None)
+
+
+def near(name: str, known: Iterable[str], most: int) -> list[str]:
+    """The known names that `name` was probably meant to be, the nearest first, `most` of them."""
     if len(name) > MAX_CHARACTERS:
-        return None
+        return []
     lowered = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), _candidates(name.lower(), lowered), 1)
-    return lowered[near[0]] if near else None
+    matches = difflib.get_close_matches(name.lower(), _candidates(name.lower(), lowered), most)
+    return [lowered[match] for match in matches]
 
 
 def _candidates(name: str, known: Iterable[str]) -> set[str]:

@@ -57,7 +57,7 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
     Raises `Refusal` `unsupported_operator` naming operator and node; `does_not_divide` and
     `nothing_to_compress` for `sparsity`; `nothing_to_compress` and `invalid_request` for `depth_pruning`.
     """
-    reshaped = False
+    upload, reshaped = model, False
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
             model, reshaped = other(step.student), False
@@ -73,8 +73,14 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
         from worker.compression.engine.working import check_runs
 
         check_runs(model)
-        if isinstance(training, Taught) and training.needs_teacher and training.teacher != ORIGINAL:
-            check_runs(other(training.teacher))
+        if isinstance(training, Taught) and training.needs_teacher:
+            teacher = upload if training.teacher == ORIGINAL else other(training.teacher)
+            if teacher is not upload:
+                check_runs(teacher)
+            if training.features == "auto" and not earlier:
+                from worker.compression.training.goal.auto_features import auto_features
+
+                auto_features(model, teacher)
 
 
 def _asks_gradients(step: AnyStep) -> bool:

@@ -24,6 +24,7 @@ from app.storage.memory_blobs import MemoryBlobs
 from app.storage.open import open_blobs, open_records
 from app.storage.records import Decision
 from tests.app.api.conftest import ONNX, zipped
+from tests.app.api.test_values import KINDS, NAMES
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.owners import a_key_of, also, bearer, served_to
 from tests.support.records import a_trial
@@ -123,7 +124,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def uploaded(api: Served, http: httpx.Client, model: bytes, rows: bytes) -> tuple[str, str]:
     made = http.post("/v1/models", content=model).json()["id"]
-    api.inspected(made, model_facts().model_dump())
+    api.inspected(made, model_facts(values=NAMES, value_kinds=KINDS).model_dump())
     data = http.post("/v1/datasets", content=zipped({"x.npy": rows})).json()["id"]
     api.inspected(data, dataset_facts().model_dump())
     return made, data

@@ -180,8 +180,15 @@ class Taught(Training):
     hard: Weight = Field(default=0.0, description="Weight of the teacher's most likely class.")
     labels: Weight = Field(default=0.0, description="Weight of the true labels.")
     label_smoothing: Share = Field(default=0.0, description="Share of each label spread over all classes.")
-    features: list[FeaturePair] = Field(
-        description="Values inside both graphs that should agree.", default_factory=list, max_length=32
+    features: Literal["auto"] | Annotated[list[FeaturePair], Field(max_length=32)] = Field(
+        default_factory=list,
+        description="Values inside both graphs that should agree: pairs of names; or `auto`, which finds them in the "
+        "blocks of both, layer by layer.",
+    )
+    features_first: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="Share of the steps in which the features alone are learned; behind it the outputs alone. 0: both "
+        "together, all the time.",
     )
     cache_teacher: bool = Field(
         default=False,
@@ -194,7 +201,11 @@ class Taught(Training):
 
     @property
     def needs_teacher(self) -> bool:
-        return self.soft > 0 or self.hard > 0 or any(pair.weight > 0 for pair in self.features)
+        return self.soft > 0 or self.hard > 0 or self.has_features
+
+    @property
+    def has_features(self) -> bool:
+        return self.features == "auto" or any(pair.weight > 0 for pair in self.features)
 
     @property
     def models(self) -> dict[str, str]:
@@ -212,6 +223,14 @@ class Taught(Training):
     def _something_to_learn(self) -> Self:
         if not (self.needs_teacher or self.labels > 0):
             raise ValueError("every weight is 0: give soft, hard, labels or features a weight")
+        return self
+
+    @model_validator(mode="after")
+    def _two_stages(self) -> Self:
+        outputs = self.soft > 0 or self.hard > 0 or self.labels > 0
+        if self.features_first and not (self.has_features and outputs):
+            lacks = "features, to be learned first" if outputs else "soft, hard or labels, to be learned then"
+            raise ValueError(f"features_first makes two stages: give {lacks}, or leave it out")
         return self
 
 

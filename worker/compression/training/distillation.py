@@ -10,4 +10,4 @@ from worker.compression.training.train_step import train_model, training_goal
 def distillation(model: ir.Model, step: Distillation, context: Context) -> StepResult:
     """Train towards the teacher; a `student` takes the model's place. Raises what `train_model` raises."""
     student = model if step.student is None else context.model(step.student)
-    return train_model(student, step, context, training_goal(step, context))
+    return train_model(student, step, context, training_goal(student, step, context))

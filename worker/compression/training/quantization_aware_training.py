@@ -23,4 +23,4 @@ def quantization_aware_training(
             "quantization_aware_training trains through QuantizeLinear and DequantizeLinear nodes, and the model has "
             "none. Put int8_static before it.",
         )
-    return train_model(model, step, context, training_goal(step, context))
+    return train_model(model, step, context, training_goal(model, step, context))

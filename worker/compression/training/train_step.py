@@ -1,6 +1,6 @@
 """Trains a graph as a step asks: what `finetune`, `distillation` and `quantization_aware_training` share."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import onnx_ir as ir
@@ -20,6 +20,8 @@ from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import TrainingDiverged
 from worker.compression.training.feeding.batches import validation_rows
 from worker.compression.training.feeding.hardware import Hardware, hardware_for
+from worker.compression.training.goal.auto_features import auto_features
+from worker.compression.training.goal.features import Feature
 from worker.compression.training.goal.fit import check_fit
 from worker.compression.training.goal.head import Meaning, head_of, output_of
 from worker.compression.training.goal.objective import LossWeights, Objective
@@ -40,13 +42,28 @@ class TrainingGoal:
     cached: bool = False
 
 
-def training_goal(step: Taught, context: Context) -> TrainingGoal:
-    """Make a step's goal: the parts of the loss that weigh something, the teacher only where one of them needs it."""
-    features = tuple(pair for pair in step.features if pair.weight)
-    weights = LossWeights(step.soft, step.hard, step.labels, features, step.temperature, step.label_smoothing)
-    teacher = context.model(step.teacher) if weights.teacher else None
+def training_goal(model: ir.Model, step: Taught, context: Context) -> TrainingGoal:
+    """Make the goal of a step that trains the model: the parts of the loss that weigh something, the teacher only where
+    one of them needs it. Raises `teacher_does_not_fit` where `features: auto` finds nothing to pair."""
+    teacher = context.model(step.teacher) if step.needs_teacher else None
+    weights = LossWeights(
+        step.soft,
+        step.hard,
+        step.labels,
+        _features(model, step, teacher),
+        step.temperature,
+        step.label_smoothing,
+        step.features_first,
+    )
     meaning = "classification" if step.head == "auto" and step.hard else step.head
     return TrainingGoal(weights, meaning, teacher, step.cache_teacher)
+
+
+def _features(model: ir.Model, step: Taught, teacher: ir.Model | None) -> tuple[Feature, ...]:
+    if step.features == "auto":
+        assert teacher is not None
+        return auto_features(model, teacher)
+    return tuple(Feature(pair.teacher, pair.student, pair.weight) for pair in step.features if pair.weight)
 
 
 def train_model(model: ir.Model, step: Training, context: Context, goal: TrainingGoal) -> StepResult:
@@ -207,6 +224,7 @@ def _details(
         "hardware": str(hardware),
         "precision": hardware.precision,
         "activation_checkpointing": recomputes,
+        "features": [asdict(feature) for feature in goal.weights.features],
         "zeros": sparsity.details(),
         "range_test": None
         if training.range_test is None

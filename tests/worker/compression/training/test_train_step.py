@@ -219,6 +219,21 @@ def test_features_inside_the_networks_can_be_learned_from(
     assert report.quality[0].after > report.quality[0].before
 
 
+@pytest.mark.parametrize("first", [0.0, 0.5])
+def test_features_are_found_and_learned_in_one_stage_or_two(
+    damaged: Path, files: Digits, tmp_path: Path, first: float
+) -> None:
+    step = {"kind": "distillation", "teacher": "mdl_teacher", **QUICK, "epochs": 6, "features": "auto"}
+    report = done(
+        damaged, files, tmp_path, {**step, "features_first": first}, models={"mdl_teacher": files.model}
+    )
+    assert report.quality[0].after > report.quality[0].before
+    features = report.steps[0].details["features"]
+    assert [(each["teacher"], each["student"]) for each in features] == [
+        (name, name) for name in ("r1", "r2", "p2")
+    ]
+
+
 def test_a_value_that_is_not_there_is_refused_by_name(files: Digits, tmp_path: Path) -> None:
     step = {"kind": "distillation", **QUICK, "features": [{"teacher": "r2", "student": "nowhere"}]}
     with pytest.raises(Refusal) as caught:

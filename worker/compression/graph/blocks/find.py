@@ -29,6 +29,7 @@ RESIZES: Final = frozenset(
     }
 )
 """Operators that change sizes, also where none is known that would tell."""
+HOLDS_OTHERS: Final = "it holds other blocks"
 MAX_NODES: Final = 30_000
 """Of a graph in which blocks are looked for, which takes memory that grows with the square: 0.2 GB for so many."""
 
@@ -51,6 +52,10 @@ class PinnedBlock:
     name: str
     layers: tuple[str, ...]
     reason: str
+
+    @property
+    def holds_others(self) -> bool:
+        return self.reason == HOLDS_OTHERS
 
 
 @dataclass(frozen=True)
@@ -193,7 +198,7 @@ class _Finder:
         if not same_shape(each.entry, each.exit):
             return self._pinned(each, "its shape is not known")
         if others.in_(each, each.inside):
-            return self._pinned(each, "it holds other blocks")
+            return self._pinned(each, HOLDS_OTHERS)
         left = self._reach.left_over(each.entry, each.exit)
         if others.in_(each, each.inside | left):
             return self._pinned(each, "other blocks are there for it alone")

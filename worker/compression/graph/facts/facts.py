@@ -10,7 +10,8 @@ from winnow.contract.model import Layer, ModelFacts, ResidualBlock, TensorSpec
 from worker.compression.graph.blocks.find import is_too_large, residual_blocks
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
-from worker.compression.graph.nodes.weights import dtype_name, gathers_integer_rows
+from worker.compression.graph.facts.values import operator_name, type_name, values_of
+from worker.compression.graph.nodes.weights import gathers_integer_rows
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.graph.shapes.shapes import with_shapes
 
@@ -35,8 +36,6 @@ QUANTIZED: Final = frozenset(
         "GatherBlockQuantized",
     }
 )
-MAX_VALUES: Final = 5_000
-MAX_VALUE_CHARACTERS: Final = 500_000
 MAX_BLOCK_LAYERS: Final = 20_000
 """Names of layers in all blocks together: around each other they may have the same ones again and again."""
 QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQuantized")
@@ -57,7 +56,7 @@ def facts(model: ir.Model) -> ModelFacts:
             Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs, table=x.table)
             for x in layers_of_shaped(shaped)
         ],
-        values=_values(model),
+        **values_of(model, shaped),
         blocks=_blocks(model),
     )
 
@@ -74,13 +73,6 @@ def _blocks(model: ir.Model) -> list[ResidualBlock] | None:
         ResidualBlock(name=each.name, layers=list(each.layers), pinned=each.reason) for each in found.pinned
     ]
     return [*blocks, *pinned]
-
-
-def _values(model: ir.Model) -> list[str] | None:
-    """List what `features` of a distillation can name: inputs, and outputs of the graph's own nodes."""
-    values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
-    names = [value.name for value in values if value.name]
-    return names if len(names) <= MAX_VALUES and sum(map(len, names)) <= MAX_VALUE_CHARACTERS else None
 
 
 def inputs_of(model: ir.Model) -> list[TensorSpec]:
@@ -104,24 +96,14 @@ def quantized_nodes(model: ir.Model) -> Iterator[ir.Node]:
 
 def operators(model: ir.Model) -> dict[str, int]:
     """Count operators, most frequent first, subgraphs included; other domains than ONNX's are named."""
-    names = (_operator(node) for node in ir.traversal.RecursiveGraphIterator(model.graph))
+    names = (operator_name(node) for node in ir.traversal.RecursiveGraphIterator(model.graph))
     return dict(Counter(names).most_common())
 
 
-def _operator(node: ir.Node) -> str:
-    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-
-
 def spec(value: ir.Value, axes: Axes) -> TensorSpec:
-    """Describe a value. dtype is numpy's name; `sequence`, `optional` and the like for what is no tensor."""
+    """Describe a value that the model takes or answers."""
     dims = [] if value.shape is None else [d if isinstance(d, int) else d.value for d in value.shape]
     name = value.name or ""
     return TensorSpec(
-        name=name, dtype=_dtype(value), shape=dims, batch_axis=axes.get(name, 0 if dims else None)
+        name=name, dtype=type_name(value), shape=dims, batch_axis=axes.get(name, 0 if dims else None)
     )
-
-
-def _dtype(value: ir.Value) -> str:
-    if isinstance(value.type, ir.TensorType):
-        return dtype_name(value.type.dtype)
-    return "unknown" if value.type is None else type(value.type).__name__.removesuffix("Type").lower()

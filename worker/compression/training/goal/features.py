@@ -2,42 +2,78 @@
 
 Channels are the axis behind the batch for images [N, C, H, W], the last one else. Where widths differ a linear
 projection of the student's, learned with it and thrown away at the end, bridges them; larger maps are pooled.
+
+squared_error    mean (P s − t)²
+relative_error   Σ (P s − t)² / Σ t²      of values whose size nobody has looked at: 1 is to know nothing of them
+relations        see `relations.py`
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, assert_never
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from winnow.contract.errors import Refusal
-from winnow.contract.recipe import FeaturePair
+from worker.compression.training.goal.relations import relation_loss, together
 
 IMAGE_AXES = 4
+LEAST_SQUARE = 1e-12
+"""Of what a relative error is relative to."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Two values that should agree, by name, and what the difference counts as."""
+
+    teacher: str
+    student: str
+    weight: float = 1.0
+    measure: Literal["squared_error", "relative_error", "relations"] = "squared_error"
 
 
 class Projections(nn.Module):
-    """One projection a pair, made when the widths are first seen."""
+    """One projection a feature, made when the widths are first seen."""
 
-    def __init__(self, pairs: Iterable[FeaturePair]) -> None:
+    def __init__(self, features: Iterable[Feature]) -> None:
         super().__init__()
-        self._index = {(pair.student, pair.teacher): i for i, pair in enumerate(pairs)}
+        self._index = {feature: place for place, feature in enumerate(features)}
         self.layers = nn.ModuleList(nn.Identity() for _ in self._index)
         self._made = [False] * len(self._index)
 
-    def distance(self, pair: FeaturePair, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """Compute the mean squared difference. Raises `Refusal` `teacher_does_not_fit`."""
+    def distance(self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """Compute the difference as the feature measures it. Raises `Refusal` `teacher_does_not_fit`."""
+        if feature.measure == "relations":
+            if together(student).shape[:2] != together(teacher).shape[:2]:
+                raise _refused(feature, student, teacher)
+            return relation_loss(student, teacher)
+        own, others = self._brought_together(feature, student, teacher)
+        projected: torch.Tensor = self._layer(feature, own, others)(own)
+        match feature.measure:
+            case "squared_error":
+                return functional.mse_loss(projected, others)
+            case "relative_error":
+                return (projected - others).square().sum() / others.square().sum().clamp(min=LEAST_SQUARE)
+            case _:
+                assert_never(feature.measure)
+
+    def _brought_together(
+        self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both with channels last, of one size but for these."""
         own, others = _channels_last(student), _channels_last(teacher)
         if own.ndim != others.ndim:
-            raise _refused(pair, student, teacher)
+            raise _refused(feature, student, teacher)
         if student.ndim == IMAGE_AXES:
             own, others = _same_size(student, teacher)
         if own.shape[:-1] != others.shape[:-1]:
-            raise _refused(pair, student, teacher)
-        return functional.mse_loss(self._layer(pair, own, others)(own), others)
+            raise _refused(feature, student, teacher)
+        return own, others
 
-    def _layer(self, pair: FeaturePair, own: torch.Tensor, others: torch.Tensor) -> nn.Module:
-        index = self._index[pair.student, pair.teacher]
+    def _layer(self, feature: Feature, own: torch.Tensor, others: torch.Tensor) -> nn.Module:
+        index = self._index[feature]
         if not self._made[index]:
             self._made[index] = True
             if own.shape[-1] != others.shape[-1]:
@@ -60,9 +96,9 @@ def _same_size(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     return first, second
 
 
-def _refused(pair: FeaturePair, student: torch.Tensor, teacher: torch.Tensor) -> Refusal:
+def _refused(feature: Feature, student: torch.Tensor, teacher: torch.Tensor) -> Refusal:
     return Refusal(
         "teacher_does_not_fit",
-        f"The student's {pair.student!r} has the shape {list(student.shape)}, the teacher's {pair.teacher!r} "
+        f"The student's {feature.student!r} has the shape {list(student.shape)}, the teacher's {feature.teacher!r} "
         f"{list(teacher.shape)}: only widths (channels) may differ, and the size of images.",
     )

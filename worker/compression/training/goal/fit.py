@@ -32,7 +32,8 @@ def check_fit(pair: StudentTeacher, samples: Samples) -> None:
     if pair.objective.weights.soft or pair.objective.weights.hard:
         assert pair.objective.teacher is not None
         _check_teacher(output, pair.objective.teacher.read(teacher), pair)
-    _check_loss(pair.objective.loss(student, teacher, placed), pair)
+    for stage in range(len(pair.objective.weights.stages)):
+        _check_loss(pair.objective.loss(student, teacher, placed, stage), pair)
     pair.objective.to(pair.hardware.device)
 
 

@@ -1,7 +1,10 @@
 """What a training minimises: the student against labels, against a teacher, or both; and how good it is.
 
 loss = soft · L(student, teacher) + hard · CE(student, argmax teacher) + labels · L(student, labels)
-     + Σ feature weight · mean (projection(student's value) − teacher's value)²
+     + Σ feature weight · difference(projection(student's value), teacher's value)
+
+In two stages (TinyBERT: Jiao et al. 2020, arXiv:1909.10351) the features are learned alone for the first share of the
+steps, then the outputs alone, which is also what is validated.
 
 Logits are [N, C, …], class numbers [N, …]; every part L is a mean over the samples:
 
@@ -12,17 +15,17 @@ squared error      mean (ŷ − y)²
 direction          1 − cos(ŷ, y)                        along the last axis
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from winnow.contract.recipe import FeaturePair
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.goal.features import Projections
+from worker.compression.training.goal.features import Feature, Projections
 from worker.compression.training.goal.head import Head
 
 
@@ -54,13 +57,25 @@ class LossWeights:
     soft: float = 0.0
     hard: float = 0.0
     labels: float = 0.0
-    features: tuple[FeaturePair, ...] = ()
+    features: tuple[Feature, ...] = ()
     temperature: float = 1.0
     smoothing: float = 0.0
+    features_first: float = 0.0
 
     @property
     def teacher(self) -> bool:
         return bool(self.soft or self.hard or self.features)
+
+    @property
+    def stages(self) -> tuple["LossWeights", ...]:
+        """What counts in each stage, the first to the last."""
+        if not self.features_first:
+            return (self,)
+        return replace(self, soft=0.0, hard=0.0, labels=0.0), replace(self, features=())
+
+    def first_steps(self, total: int) -> int:
+        """Count the steps before the last stage, which has one at least."""
+        return min(math.ceil(self.features_first * total), total - 1)
 
 
 @dataclass(frozen=True)
@@ -83,18 +98,18 @@ class Objective(nn.Module):
     @property
     def student_values(self) -> list[str]:
         """Names of the values that the student has to compute."""
-        return list(dict.fromkeys([self.student.value, *(pair.student for pair in self.weights.features)]))
+        return list(dict.fromkeys([self.student.value, *(each.student for each in self.weights.features)]))
 
     @property
     def teacher_values(self) -> list[str]:
         """Names of the values that the teacher has to compute."""
         if self.teacher is None:
             return []
-        return list(dict.fromkeys([self.teacher.value, *(pair.teacher for pair in self.weights.features)]))
+        return list(dict.fromkeys([self.teacher.value, *(each.teacher for each in self.weights.features)]))
 
-    def loss(self, student: Values, teacher: Values, batch: Batch) -> torch.Tensor:
-        """Compute the loss, a scalar, in float32 at least: under autocast values may come in less."""
-        weights, output = self.weights, _wide(self.student.read(student))
+    def loss(self, student: Values, teacher: Values, batch: Batch, stage: int = -1) -> torch.Tensor:
+        """Compute the loss of a stage, a scalar, in float32 at least: under autocast values may come in less."""
+        weights, output = self.weights.stages[stage], _wide(self.student.read(student))
         total = output.new_zeros(())
         if weights.soft or weights.hard:
             assert self.teacher is not None
@@ -106,9 +121,9 @@ class Objective(nn.Module):
         if weights.labels:
             assert batch.labels is not None
             total = total + weights.labels * self._label_loss(output, batch.labels)
-        for pair in weights.features:
-            own, others = _wide(student[pair.student]), _wide(teacher[pair.teacher])
-            total = total + pair.weight * self.projections.distance(pair, own, others)
+        for feature in weights.features:
+            own, others = _wide(student[feature.student]), _wide(teacher[feature.teacher])
+            total = total + feature.weight * self.projections.distance(feature, own, others)
         return total
 
     def count_matches(self, student: Values, teacher: Values, batch: Batch) -> ClassMatches | None:

@@ -41,16 +41,16 @@ class StudentTeacher:
             student = self.module(self.hardware.feeds(placed.feeds))
         return _data(student, batch), _data(teacher, batch), placed
 
-    def loss(self, batch: Batch) -> torch.Tensor:
-        return self.objective.loss(*self.outputs(batch))
+    def loss(self, batch: Batch, stage: int = -1) -> torch.Tensor:
+        """Compute the loss of a stage."""
+        return self.objective.loss(*self.outputs(batch), stage)
 
     @torch.no_grad()
-    def zero_student_loss(self, batch: Batch) -> float:
+    def zero_student_loss(self, batch: Batch, stage: int = -1) -> float:
         """Compute the loss of a student that answers zero to everything."""
         student, teacher, placed = self.outputs(batch)
-        return float(
-            self.objective.loss({name: torch.zeros_like(x) for name, x in student.items()}, teacher, placed)
-        )
+        zeros = {name: torch.zeros_like(x) for name, x in student.items()}
+        return float(self.objective.loss(zeros, teacher, placed, stage))
 
 
 def _data(outputs: Outputs, batch: Batch) -> Outputs:

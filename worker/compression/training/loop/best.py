@@ -66,10 +66,10 @@ class Best:
             validation, snapshot = state["beginning"]
             self._beginning = Validation(*validation), snapshot
 
-    def epochs_without_gain(self, epoch: int) -> int:
-        """Count the epochs since the best one; none while zeros still grow."""
+    def epochs_without_gain(self, epoch: int, since: int = 0) -> int:
+        """Count the epochs since the best one, or epoch `since` if that is later; none while zeros still grow."""
         best = self._result.best
-        return 0 if best is None or not self._best_has_all_zeros else epoch - best.epoch
+        return 0 if best is None or not self._best_has_all_zeros else max(0, epoch - max(best.epoch, since))
 
     def validate(self, epoch: int, step: int, loss: float | None) -> None:
         """Validate, and keep the weights where they are the best so far.

@@ -1,6 +1,6 @@
 """Optimizer, schedule, gradients and one step downhill.
 
-    rate(t) = peak · min(1, (t+1)/w) · ½ (1 + cos(π (t−w)/(T−w)))      w steps of warm-up, T in all
+    rate(t) = peak · min(1, (t+1)/w) · ½ (1 + cos(π (t−w)/(T−w)))      w steps of warm-up, T in all, of each stage
 
 SGD has momentum 0.9; AdamW the usual 0.9 and 0.999 (Loshchilov & Hutter 2019, arXiv:1711.05101). Weights decay,
 biases, norms and scales do not.
@@ -53,8 +53,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"]
 
 
-def schedule(settings: Training, total: int) -> Callable[[int], float]:
-    """Make the schedule: step number → factor of the peak rate."""
+def schedule(settings: Training, total: int, first_steps: int = 0) -> Callable[[int], float]:
+    """Make the schedule: step number → factor of the peak rate. It begins anew behind the first stage."""
+    first, last = _schedule(settings, first_steps), _schedule(settings, total - first_steps)
+    return lambda step: first(step) if step < first_steps else last(step - first_steps)
+
+
+def _schedule(settings: Training, total: int) -> Callable[[int], float]:
     warm = round(settings.warmup * total)
 
     def factor(step: int) -> float:

@@ -1,6 +1,7 @@
 """Trains a module, top to bottom: it comes out with better weights."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -91,7 +92,12 @@ def _rate(
     endless = (step for _, step in Epochs(training, run.seed + 1).steps())
     with progress.testing(endless) as steps:
         range_test = search_rate(
-            pair.learning, pair.loss, steps, run.settings, pair.module.relative, test_steps
+            pair.learning,
+            partial(pair.loss, stage=0),
+            steps,
+            run.settings,
+            pair.module.relative,
+            test_steps,
         )
     return range_test.proposed, range_test
 
@@ -133,18 +139,23 @@ def _walk(
 ) -> None:
     """To the last step, or until patience is at its end. Raises `Diverged`."""
     pair, total, best = course.pair, course.total, course.best
-    factor = schedule(settings, total)
+    first_steps = pair.objective.weights.first_steps(total)
+    factor, since = schedule(settings, total, first_steps), first_steps // steps_an_epoch
     for epoch, step in islice(course.epochs.steps(), total - course.step):
-        divergence = course.divergence = course.divergence or Divergence(pair.zero_student_loss(step[0]))
+        stage = 0 if course.step < first_steps else -1
+        if course.step == first_steps:
+            course.divergence = None  # the loss is another from here on
+        divergence = course.divergence or Divergence(pair.zero_student_loss(step[0], stage))
+        course.divergence = divergence
         rate = course.result.rate * factor(course.step)
         set_rate(course.optimizer, rate)
-        smoothed = divergence.check(gradients(course.optimizer, pair.loss, step))
+        smoothed = divergence.check(gradients(course.optimizer, partial(pair.loss, stage=stage), step))
         optimizer_step(course.optimizer, course.parameters, settings.clip_norm)
         course.stepped()
         progress.stepped(epoch, course.step, sum(map(len, step)), smoothed, rate)
         if course.step % steps_an_epoch == 0 or course.step == total:
             course.validate(epoch, smoothed)
-            if settings.patience is not None and best.epochs_without_gain(epoch) >= settings.patience:
+            if settings.patience is not None and best.epochs_without_gain(epoch, since) >= settings.patience:
                 break
         if keeper.is_due():
             with progress.doing("keeping the state"):

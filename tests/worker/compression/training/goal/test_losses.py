@@ -1,13 +1,16 @@
 """The parts of a loss: what they are zero for, and what they are equal to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.refusals import refusal
-from winnow.contract.recipe import FeaturePair
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.goal.features import Projections
+from worker.compression.training.goal.features import Feature, Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.objective import LossWeights, Objective, direction, soft_labels
 
@@ -66,7 +69,7 @@ def test_right_answers_are_counted_against_labels_else_the_teacher() -> None:
 
 
 def test_a_projection_bridges_widths_and_sizes_and_can_be_learned() -> None:
-    pair = FeaturePair(teacher="t", student="s")
+    pair = Feature(teacher="t", student="s")
     projections = Projections([pair])
     distance = projections.distance(pair, torch.randn(2, 4, 8, 8), torch.randn(2, 6, 4, 4))
     distance.backward()
@@ -75,15 +78,57 @@ def test_a_projection_bridges_widths_and_sizes_and_can_be_learned() -> None:
 
 
 def test_the_same_width_needs_no_projection() -> None:
-    pair = FeaturePair(teacher="t", student="s")
+    pair = Feature(teacher="t", student="s")
     projections, x = Projections([pair]), torch.randn(2, 5, 8)
     assert float(projections.distance(pair, x, x)) == 0
     assert list(projections.parameters()) == []
 
 
 def test_values_that_cannot_be_compared_are_refused_with_their_shapes() -> None:
-    pair = FeaturePair(teacher="t", student="s")
+    pair = Feature(teacher="t", student="s")
     problem = refusal(lambda: Projections([pair]).distance(pair, torch.randn(2, 4, 8, 8), torch.randn(2, 6)))
     assert problem is not None
     assert problem.code == "teacher_does_not_fit"
     assert "[2, 4, 8, 8]" in problem.detail
+
+
+def test_a_relative_error_has_no_size() -> None:
+    pair = Feature(teacher="t", student="s", measure="relative_error")
+    student, teacher = torch.randn(2, 5, 8), torch.randn(2, 5, 8)
+    small, large = (
+        float(Projections([pair]).distance(pair, c * student, c * teacher)) for c in (0.01, 100.0)
+    )
+    assert small == pytest.approx(large, rel=1e-4)
+    assert float(Projections([pair]).distance(pair, 0 * teacher, teacher)) == pytest.approx(1)
+
+
+def test_relations_need_as_many_positions_but_no_equal_width() -> None:
+    pair = Feature(teacher="t", student="s", measure="relations")
+    assert float(Projections([pair]).distance(pair, torch.randn(2, 5, 8), torch.randn(2, 2, 5, 8))) >= 0
+    problem = refusal(lambda: Projections([pair]).distance(pair, torch.randn(2, 5, 8), torch.randn(2, 6, 8)))
+    assert problem is not None
+    assert "[2, 5, 8]" in problem.detail
+
+
+def test_in_two_stages_the_features_come_first_and_then_the_outputs_alone() -> None:
+    features = (Feature("h", "h"),)
+    weights = LossWeights(soft=1.0, features=features, features_first=0.5)
+    student, teacher = (
+        {"logits": torch.randn(4, 10), "h": torch.randn(4, 3)},
+        {"logits": torch.randn(4, 10), "h": torch.randn(4, 3)},
+    )
+
+    def loss(weights: LossWeights, stage: int) -> float:
+        return float(Objective(weights, HEAD, HEAD).loss(student, teacher, batch(None), stage))
+
+    outputs, hidden = LossWeights(soft=1.0), LossWeights(features=features)
+    assert loss(weights, 0) == loss(hidden, 0)
+    assert loss(weights, -1) == loss(outputs, -1)
+    assert loss(replace(weights, features_first=0.0), 0) == pytest.approx(loss(outputs, 0) + loss(hidden, 0))
+
+
+@given(share=st.floats(0, 0.999), total=st.integers(1, 1000))
+def test_the_last_stage_is_never_empty(share: float, total: int) -> None:
+    steps = LossWeights(soft=1.0, features=(Feature("h", "h"),), features_first=share).first_steps(total)
+    assert 0 <= steps < total
+    assert steps <= share * total + 1

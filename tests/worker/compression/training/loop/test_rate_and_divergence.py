@@ -67,6 +67,14 @@ def test_the_rate_rises_then_falls_to_zero() -> None:
     assert factors[-1] < 0.01
 
 
+@given(st.integers(1, 99))
+def test_the_rate_of_a_second_stage_is_that_of_a_training_of_its_own(first: int) -> None:
+    both = schedule(settings(warmup=0.1), 100, first)
+    alone = [schedule(settings(warmup=0.1), steps) for steps in (first, 100 - first)]
+    assert [both(step) for step in range(first)] == [alone[0](step) for step in range(first)]
+    assert [both(step) for step in range(first, 100)] == [alone[1](step) for step in range(100 - first)]
+
+
 def test_vectors_do_not_decay_and_scales_move_by_their_own_size() -> None:
     weight, bias = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
     scale = nn.Parameter(torch.tensor([0.01]))

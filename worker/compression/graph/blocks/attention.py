@@ -1,0 +1,69 @@
+"""The values of attention, which its weights are multiplied with: V of softmax(Q Kᵀ / √d) V.
+
+Where heads are split off by Reshape and Transpose, the value before them is taken, [N, T, heads · d]; else the one that
+is read, [N, heads, T, d].
+"""
+
+from typing import Final
+
+import onnx_ir as ir
+
+from worker.compression.ir.values import is_constant
+
+PASSES: Final = frozenset({"Dropout", "Identity", "Cast", "Where", "Mul"})
+"""What may stand between the softmax and the product: dropout, a guard against rows without any weight."""
+SPLITS: Final = frozenset({"Reshape", "Transpose", "Identity", "Unsqueeze", "Squeeze"})
+"""What splits heads off."""
+VALUE_INPUT: Final = {"MultiHeadAttention": 2, "GroupQueryAttention": 2}
+"""Operators that do all of it, with the input that is V."""
+MAX_STEPS: Final = 6
+TOGETHER, APART = 3, 4
+"""Axes of values whose heads are together, [N, T, heads · d], and apart, [N, heads, T, d]."""
+
+
+def attention_values(model: ir.Model) -> list[str]:
+    """Name the values of each attention, in the order of the graph; not those whose number of axes is not known."""
+    found = list[ir.Value]()
+    for node in model.graph:
+        if node.op_type == "Softmax":
+            found += _mixed_by(node.outputs[0])
+        elif node.op_type in VALUE_INPUT and len(node.inputs) > VALUE_INPUT[node.op_type]:
+            value = node.inputs[VALUE_INPUT[node.op_type]]
+            found += [] if value is None else [value]
+        elif node.op_type == "Attention" and node.domain == "":
+            value = node.inputs[2]
+            found += [] if value is None else [value]
+    named = (_before_the_split(value) for value in found)
+    return list(dict.fromkeys(str(value.name) for value in named if _axes(value) in (TOGETHER, APART)))
+
+
+def _mixed_by(weights: ir.Value) -> list[ir.Value]:
+    """What the product with the weights of attention reads besides."""
+    for _ in range(MAX_STEPS):
+        readers = [(use.node, use.idx) for use in weights.uses()]
+        products = [node for node, place in readers if node.op_type == "MatMul" and place == 0]
+        if products:
+            value = products[0].inputs[1]
+            return [] if value is None or is_constant(value) else [value]
+        passed = [node for node, _ in readers if node.op_type in PASSES]
+        if not passed:
+            return []
+        weights = passed[0].outputs[0]
+    return []
+
+
+def _before_the_split(value: ir.Value) -> ir.Value:
+    """The last value on the way back that has all heads together; the value itself where there is none."""
+    current = value
+    for _ in range(MAX_STEPS):
+        producer = current.producer()
+        if producer is None or producer.op_type not in SPLITS or producer.inputs[0] is None:
+            return value
+        current = producer.inputs[0]
+        if _axes(current) == TOGETHER and producer.op_type == "Reshape":
+            return current
+    return value
+
+
+def _axes(value: ir.Value) -> int | None:
+    return None if value.shape is None else len(value.shape)
