@@ -15,7 +15,7 @@ from app.admission.one_dataset import in_all_roles, of_one_dataset
 from app.admission.other_models import check_data, check_students, fed, judged
 from app.admission.pruning import check_pruning
 from app.admission.sparsity import check_gradual, check_sparsity
-from app.admission.training import check_teacher, check_training, trainings
+from app.admission.training import check_outputs, check_teacher, check_training, trainings
 from app.admission.weights import check_weights
 from winnow.contract import fitting
 from winnow.contract.dataset import DatasetFacts
@@ -141,6 +141,7 @@ def _check_training(
     output = check_training(where, step, state, use, datasets[use.dataset])
     if isinstance(step, Taught) and step.needs_teacher and step.teacher in teachers:
         check_teacher(where, step, output, teachers[step.teacher])
+        check_outputs(where, step, state.facts.outputs, teachers[step.teacher])
         _check_cache(where, step, use.dataset in augmenting)
 
 

@@ -1,12 +1,13 @@
 """Can a step train: is its output one that can be trained, do the labels mean it, does the teacher fit?"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from app.admission.model_state import ModelState
 from winnow.contract import fitting
 from winnow.contract.data_uses import DataUse
 from winnow.contract.dataset import ArrayFacts, DatasetFacts
+from winnow.contract.detections import layout_of, unknown_layout
 from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.recipe import (
@@ -49,19 +50,44 @@ def check_teacher(
     where: str, step: Distillation | QuantizationAwareTraining, output: TensorSpec, teacher: ModelFacts
 ) -> None:
     """Both answers are compared number by number. Raises `teacher_does_not_fit`."""
-    if not (step.soft > 0 or step.hard > 0):
-        return  # features have projections
+    if step.head == "detection" or not (step.soft > 0 or step.hard > 0):
+        return  # boxes and scores: `check_outputs`; features have projections
     taught = same_output(output.name, teacher)
-    if taught is not None and _is_float(taught) and _alike(taught, output):
-        return
+    if taught is None or not _is_float(taught) or not _alike(taught, output):
+        raise _other_output(step, output, taught, f"{where}.teacher")
+
+
+def check_outputs(
+    where: str,
+    step: Distillation | QuantizationAwareTraining,
+    student: Sequence[TensorSpec],
+    teacher: ModelFacts,
+) -> None:
+    """The outputs that the step learns besides the first, or boxes and scores.
+
+    Raises `unknown_output`, `nothing_to_train`, `teacher_does_not_fit`.
+    """
+    if step.head == "detection":
+        for whose, outputs in (("student", student), ("teacher", teacher.outputs)):
+            if layout_of(outputs) is None:
+                raise Refusal("teacher_does_not_fit", unknown_layout(whose, outputs), field=f"{where}.head")
+    for index, each in enumerate(step.outputs):
+        path = f"{where}.outputs.{index}.output"
+        output = _named(each.output, student, step.kind, path)
+        taught = same_output(output.name, teacher)
+        if taught is None or not _is_float(taught) or not _alike(taught, output):
+            raise _other_output(step, output, taught, path)
+
+
+def _other_output(step: Taught, output: TensorSpec, taught: TensorSpec | None, path: str) -> Refusal:
     found = "nothing" if taught is None else f"{taught.name!r}, {fitting.spec_text(taught)}"
     whose = "the upload" if step.teacher == ORIGINAL else step.teacher
-    raise Refusal(
+    return Refusal(
         "teacher_does_not_fit",
         f"The student's output {output.name!r} is {fitting.spec_text(output)}, the teacher ({whose}) answers {found}. "
         "Both have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, "
         "or learn from `features` alone (soft 0, hard 0).",
-        field=f"{where}.teacher",
+        field=path,
     )
 
 
@@ -71,16 +97,21 @@ def same_output(name: str, model: ModelFacts) -> TensorSpec | None:
 
 
 def _trained(step: Trains, where: str, model: ModelFacts) -> TensorSpec:
-    output = next((output for output in model.outputs if step.output in (None, output.name)), None)
-    listed = ", ".join(f"{output.name!r} ({output.dtype})" for output in model.outputs)
+    return _named(step.output, model.outputs, step.kind, f"{where}.output")
+
+
+def _named(name: str | None, outputs: Sequence[TensorSpec], kind: str, path: str) -> TensorSpec:
+    """The output of that name, the first without one."""
+    output = next((output for output in outputs if name in (None, output.name)), None)
+    listed = ", ".join(f"{output.name!r} ({output.dtype})" for output in outputs)
     if output is None:
-        detail = f"There is no output {step.output!r}; the model that {step.kind} trains has {listed}."
-        raise Refusal("unknown_output", detail, field=f"{where}.output")
+        detail = f"There is no output {name!r}; the model that {kind} trains has {listed}."
+        raise Refusal("unknown_output", detail, field=path)
     if not _is_float(output):
         detail = (
             f"Output {output.name!r} is {output.dtype}, and only reals can be trained; there are {listed}."
         )
-        raise Refusal("nothing_to_train", detail, field=f"{where}.output")
+        raise Refusal("nothing_to_train", detail, field=path)
     return output
 
 

@@ -18,6 +18,7 @@ from tests.support.admission import (
 )
 from tests.support.facts import array, dataset_facts, model_facts, tensor
 from winnow.contract.dataset import DatasetFacts
+from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import Recipe
 
 LABELLED = {**DISTIL, "labels": 1.0}
@@ -184,6 +185,49 @@ def test_the_upload_teaches_a_student_of_its_own_outputs() -> None:
         "teacher_does_not_fit",
         "recipe.steps.0.teacher",
     )
+
+
+BOXES = [tensor("scores", "N", 50, 2), tensor("boxes", "N", 50, 4)]
+
+
+@pytest.mark.parametrize(
+    ("step", "outputs", "code", "path"),
+    [
+        ({"head": "detection"}, BOXES, None, None),
+        ({"head": "detection"}, BOXES[:1], "teacher_does_not_fit", "head"),
+        ({"outputs": [{"output": "boxes", "weight": 2.0}]}, BOXES, None, None),
+        ({"outputs": [{"output": "bokses"}]}, BOXES, "unknown_output", "outputs.0.output"),
+        (
+            {"outputs": [{"output": "masks"}]},
+            [*BOXES, tensor("masks", "N", 9, dtype="int64")],
+            "nothing_to_train",
+            "outputs.0.output",
+        ),
+    ],
+)
+def test_several_outputs_and_detections_are_learned_where_they_are(
+    step: dict[str, Any], outputs: list[TensorSpec], code: str | None, path: str | None
+) -> None:
+    model = model_facts(outputs=outputs)
+    problem = outcome({**DISTIL, **step}, model=model, data=training())
+    assert (problem and problem.code) == code
+    assert (problem and problem.field) == (path and f"recipe.steps.0.{path}")
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"head": "detection", "labels": 1.0}, "leave hard and labels at 0"),
+        ({"head": "detection", "output": "boxes"}, "leave output out"),
+        ({"outputs": [{"output": "b"}], "soft": 0, "labels": 1.0}, "give soft a weight"),
+        ({"output": "b", "outputs": [{"output": "b"}]}, "learned twice"),
+        ({"class_axis": 0}, "lie along another"),
+        ({"outputs": [{"output": "b", "class_axis": 0}]}, "lie along another"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(more: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Recipe.model_validate({"steps": [{**DISTIL, **more}]})
 
 
 def test_a_teacher_that_sees_other_samples_every_epoch_is_not_cached() -> None:

@@ -164,14 +164,38 @@ class FeaturePair(RequestModel):
     weight: Weight = Field(default=1.0, description="Of this pair in the loss.")
 
 
+ClassAxis = Annotated[int, Field(ge=-8, le=8)]
+CLASS_AXIS: Final = (
+    "The axis of classes, the samples' axis counted: 1 of [N, C, …] (maps), -1 of [N, steps, C]."
+)
+
+
+class TaughtOutput(RequestModel):
+    """One more output of a model that has several."""
+
+    output: str = Field(description="Its name, the teacher's too.")
+    weight: Weight = Field(default=1.0, description="Of this output in the loss, beside 1 of the first.")
+    head: Literal["auto", "classification", "regression", "embedding"] = Field(
+        default="auto", description="What it means, as the step's `head` has it."
+    )
+    class_axis: ClassAxis = Field(default=1, description=CLASS_AXIS)
+
+
 class Taught(Training):
     """What the steps with a teacher have in common: the parts of the loss and their weights."""
 
     teacher: str = Field(default=ORIGINAL, description="`original` (the upload), or the id of another model.")
-    head: Literal["auto", "classification", "regression", "embedding"] = Field(
+    head: Literal["auto", "classification", "regression", "embedding", "detection"] = Field(
         default="auto",
-        description="What the output means: classes (KL divergence), numbers (squared error) or directions "
-        "(cosine). By itself, classes when the output is [N, C] and C not 1, or hard labels count.",
+        description="What the output means: classes (KL divergence), numbers (squared error), directions (cosine), or "
+        "with the others raw boxes and scores, each place as much as the teacher sees an object there. By itself, "
+        "classes when the output is [N, C] and C not 1, or hard labels count.",
+    )
+    class_axis: ClassAxis = Field(default=1, description=CLASS_AXIS)
+    outputs: list[TaughtOutput] = Field(
+        description="Further outputs that the teacher's `soft` outputs are learned of.",
+        default_factory=list,
+        max_length=16,
     )
     temperature: float = Field(
         default=4.0, gt=0, le=1000, description="Softens both sides of the soft labels."
@@ -217,6 +241,27 @@ class Taught(Training):
             raise ValueError(
                 f"hard labels are classes, which a {self.head} has not: give soft a weight instead"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _detections_of_a_teacher(self) -> Self:
+        if self.head == "detection" and (self.hard > 0 or self.labels > 0):
+            raise ValueError("head detection learns a teacher's boxes and scores: leave hard and labels at 0")
+        if self.head == "detection" and self.output is not None:
+            raise ValueError(
+                "head detection finds the outputs of boxes and scores by itself: leave output out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_that_count(self) -> Self:
+        if self.outputs and not self.soft:
+            raise ValueError("outputs are learned as soft labels: give soft a weight, or leave outputs out")
+        names = [self.output, *(each.output for each in self.outputs)]
+        if twice := next((name for name in names if name is not None and names.count(name) > 1), None):
+            raise ValueError(f"{twice!r} is learned twice: name each output once")
+        if 0 in (self.class_axis, *(each.class_axis for each in self.outputs)):
+            raise ValueError("class_axis 0 is the samples': classes lie along another")
         return self
 
     @model_validator(mode="after")

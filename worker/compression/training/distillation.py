@@ -4,7 +4,8 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Distillation
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.train_step import train_model, training_goal
+from worker.compression.training.train_step import train_model
+from worker.compression.training.training_goal import training_goal
 
 
 def distillation(model: ir.Model, step: Distillation, context: Context) -> StepResult:

@@ -8,7 +8,8 @@ from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.training.goal.head import Meaning, output_of
 from worker.compression.training.goal.objective import LossWeights
-from worker.compression.training.train_step import TrainingGoal, train_model
+from worker.compression.training.train_step import train_model
+from worker.compression.training.training_goal import TrainingGoal
 
 
 def finetune(model: ir.Model, step: Finetune, context: Context) -> StepResult:

@@ -8,7 +8,8 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import QuantizationAwareTraining
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.train_step import train_model, training_goal
+from worker.compression.training.train_step import train_model
+from worker.compression.training.training_goal import training_goal
 
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 

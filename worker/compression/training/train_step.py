@@ -1,13 +1,13 @@
 """Trains a graph as a step asks: what `finetune`, `distillation` and `quantization_aware_training` share."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from winnow.contract.recipe import Taught, Training
+from winnow.contract.recipe import Training
 from worker.compression.data.labels import may_be_one_hot
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
@@ -20,50 +20,16 @@ from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import TrainingDiverged
 from worker.compression.training.feeding.batches import validation_rows
 from worker.compression.training.feeding.hardware import Hardware, hardware_for
-from worker.compression.training.goal.auto_features import auto_features
-from worker.compression.training.goal.features import Feature
 from worker.compression.training.goal.fit import check_fit
-from worker.compression.training.goal.head import Meaning, head_of, output_of
-from worker.compression.training.goal.objective import LossWeights, Objective
+from worker.compression.training.goal.head import head_of, output_of
+from worker.compression.training.goal.objective import Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
+from worker.compression.training.goal.targets import HeadTarget
 from worker.compression.training.goal.teacher import Teacher
 from worker.compression.training.loop.result import Epoch, TrainingResult
 from worker.compression.training.loop.train import Run, train
 from worker.compression.training.sparsity_masks import SparsityPlan, plan_sparsity
-
-
-@dataclass(frozen=True)
-class TrainingGoal:
-    """What is to be learned: the parts of the loss, what the output means, and the teacher's graph if there is one."""
-
-    weights: LossWeights
-    meaning: Meaning | Literal["auto"]
-    teacher: ir.Model | None = None
-    cached: bool = False
-
-
-def training_goal(model: ir.Model, step: Taught, context: Context) -> TrainingGoal:
-    """Make the goal of a step that trains the model: the parts of the loss that weigh something, the teacher only where
-    one of them needs it. Raises `teacher_does_not_fit` where `features: auto` finds nothing to pair."""
-    teacher = context.model(step.teacher) if step.needs_teacher else None
-    weights = LossWeights(
-        step.soft,
-        step.hard,
-        step.labels,
-        _features(model, step, teacher),
-        step.temperature,
-        step.label_smoothing,
-        step.features_first,
-    )
-    meaning = "classification" if step.head == "auto" and step.hard else step.head
-    return TrainingGoal(weights, meaning, teacher, step.cache_teacher)
-
-
-def _features(model: ir.Model, step: Taught, teacher: ir.Model | None) -> tuple[Feature, ...]:
-    if step.features == "auto":
-        assert teacher is not None
-        return auto_features(model, teacher)
-    return tuple(Feature(pair.teacher, pair.student, pair.weight) for pair in step.features if pair.weight)
+from worker.compression.training.training_goal import TrainingGoal, same_head, targets_of
 
 
 def train_model(model: ir.Model, step: Training, context: Context, goal: TrainingGoal) -> StepResult:
@@ -119,11 +85,12 @@ def _pair(
     samples: Samples,
     context: Context,
 ) -> StudentTeacher:
-    head = head_of(model, step.output, goal.meaning)
-    teacher_head = None
+    head = head_of(model, step.output, goal.meaning, goal.class_axis)
+    teacher_head, targets = None, None
     if goal.teacher is not None:
-        teacher_head = head_of(goal.teacher, _same_output(goal.teacher, head.output), head.meaning)
-    objective = Objective(goal.weights, head, teacher_head)
+        teacher_head = same_head(goal.teacher, head)
+        targets = targets_of(model, goal, HeadTarget(head, teacher_head, goal.weights.temperature))
+    objective = Objective(goal.weights, head, teacher_head, targets)
     module = as_module(model, objective.student_values)
     teacher = None
     if goal.teacher is not None:
@@ -150,11 +117,6 @@ def _labelled(samples: Samples, model: ir.Model, pair: StudentTeacher) -> Sample
         samples.targets, None if shape is None else tuple(shape)
     )
     return samples.with_class_numbers(one_hot=one_hot)
-
-
-def _same_output(teacher: ir.Model, output: str) -> str | None:
-    """Name the teacher's output of that name; None for its first where it has none."""
-    return output if any(value.name == output for value in teacher.graph.outputs) else None
 
 
 def _freeze(module: GraphModule, frozen: frozenset[str]) -> tuple[int, int]:

@@ -29,9 +29,12 @@ def check_fit(pair: StudentTeacher, samples: Samples) -> None:
     _check_output(output, pair)
     if pair.objective.weights.labels:
         _check_labels(samples, output, pair.objective.student.meaning == "classification")
-    if pair.objective.weights.soft or pair.objective.weights.hard:
+    for target in pair.objective.targets:
+        for name, (own, wanted) in target.pairs(student, teacher).items():
+            _check_teacher(name, own, wanted)
+    if pair.objective.weights.hard:
         assert pair.objective.teacher is not None
-        _check_teacher(output, pair.objective.teacher.read(teacher), pair)
+        _check_teacher(pair.objective.student.output, output, pair.objective.teacher.read(teacher))
     for stage in range(len(pair.objective.weights.stages)):
         _check_loss(pair.objective.loss(student, teacher, placed, stage), pair)
     pair.objective.to(pair.hardware.device)
@@ -82,15 +85,13 @@ def _check_loss(loss: torch.Tensor, pair: StudentTeacher) -> None:
         )
 
 
-def _check_teacher(output: torch.Tensor, teacher: torch.Tensor, pair: StudentTeacher) -> None:
+def _check_teacher(name: str, output: torch.Tensor, teacher: torch.Tensor) -> None:
     if output.shape == teacher.shape:
         return
-    assert pair.objective.teacher is not None
     raise Refusal(
         "teacher_does_not_fit",
-        f"For {len(output)} samples the teacher's output {pair.objective.teacher.output!r} has the shape "
-        f"{list(teacher.shape)}, the student's {pair.objective.student.output!r} {list(output.shape)}. They have to "
-        "be the same: choose another teacher, or another output.",
+        f"For {len(output)} samples the teacher's {name!r} has the shape {list(teacher.shape)}, the student's "
+        f"{list(output.shape)}. They have to be the same: choose another teacher, or another output.",
     )
 
 

@@ -1,51 +1,25 @@
 """What a training minimises: the student against labels, against a teacher, or both; and how good it is.
 
-loss = soft · L(student, teacher) + hard · CE(student, argmax teacher) + labels · L(student, labels)
+loss = soft · Σ weight · L(student, teacher) + hard · CE(student, argmax teacher) + labels · L(student, labels)
      + Σ feature weight · difference(projection(student's value), teacher's value)
 
 In two stages (TinyBERT: Jiao et al. 2020, arXiv:1909.10351) the features are learned alone for the first share of the
 steps, then the outputs alone, which is also what is validated.
-
-Logits are [N, C, …], class numbers [N, …]; every part L is a mean over the samples:
-
-cross entropy      −Σ y log p                           labels, or the teacher's most likely class
-soft labels        T² Σ q_T (log q_T − log p_T)         q_T, p_T: softmax(logits / T)
-                                                        (Hinton et al. 2015, arXiv:1503.02531)
-squared error      mean (ŷ − y)²
-direction          1 − cos(ŷ, y)                        along the last axis
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Feature, Projections
 from worker.compression.training.goal.head import Head
-
-
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-
-
-def soft_labels(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    logp = torch.log_softmax(student / temperature, 1)
-    logq = torch.log_softmax(teacher / temperature, 1)
-    return temperature**2 * (logq.exp() * (logq - logp)).sum(1).mean()
-
-
-def squared_error(student: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return functional.mse_loss(student, target)
-
-
-def direction(student: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return (1 - functional.cosine_similarity(student, target, dim=-1)).mean()
-
+from worker.compression.training.goal.losses import cross_entropy, direction, squared_error, wide
+from worker.compression.training.goal.targets import HeadTarget, Target
 
 Values = Mapping[str, torch.Tensor]
 
@@ -90,39 +64,52 @@ class ClassMatches:
 class Objective(nn.Module):
     """`student` and `teacher` are the heads that are compared. Parameters: the projections of features, if any."""
 
-    def __init__(self, weights: LossWeights, student: Head, teacher: Head | None) -> None:
+    def __init__(
+        self,
+        weights: LossWeights,
+        student: Head,
+        teacher: Head | None,
+        targets: Sequence[Target] | None = None,
+    ) -> None:
+        """`targets`: what is learned of the teacher's outputs; by itself that the heads agree."""
         super().__init__()
         self.weights, self.student, self.teacher = weights, student, teacher
+        if targets is None:
+            targets = [] if teacher is None else [HeadTarget(student, teacher, weights.temperature)]
+        self.targets = targets if weights.soft else []
         self.projections = Projections(weights.features)
 
     @property
     def student_values(self) -> list[str]:
         """Names of the values that the student has to compute."""
-        return list(dict.fromkeys([self.student.value, *(each.student for each in self.weights.features)]))
+        targets = (value for target in self.targets for value in target.student_values)
+        features = (each.student for each in self.weights.features)
+        return list(dict.fromkeys([self.student.value, *targets, *features]))
 
     @property
     def teacher_values(self) -> list[str]:
         """Names of the values that the teacher has to compute."""
         if self.teacher is None:
             return []
-        return list(dict.fromkeys([self.teacher.value, *(each.teacher for each in self.weights.features)]))
+        targets = (value for target in self.targets for value in target.teacher_values)
+        features = (each.teacher for each in self.weights.features)
+        return list(dict.fromkeys([self.teacher.value, *targets, *features]))
 
     def loss(self, student: Values, teacher: Values, batch: Batch, stage: int = -1) -> torch.Tensor:
         """Compute the loss of a stage, a scalar, in float32 at least: under autocast values may come in less."""
-        weights, output = self.weights.stages[stage], _wide(self.student.read(student))
+        weights, output = self.weights.stages[stage], wide(self.student.read(student))
         total = output.new_zeros(())
-        if weights.soft or weights.hard:
+        if weights.soft:
+            for target in self.targets:
+                total = total + weights.soft * target.weight * target.loss(student, teacher)
+        if weights.hard:
             assert self.teacher is not None
-            teacher_output = _wide(self.teacher.read(teacher))
-            if weights.soft:
-                total = total + weights.soft * self._teacher_loss(output, teacher_output)
-            if weights.hard:
-                total = total + weights.hard * cross_entropy(output, teacher_output.argmax(1))
+            total = total + weights.hard * cross_entropy(output, self.teacher.read(teacher).argmax(1))
         if weights.labels:
             assert batch.labels is not None
             total = total + weights.labels * self._label_loss(output, batch.labels)
         for feature in weights.features:
-            own, others = _wide(student[feature.student]), _wide(teacher[feature.teacher])
+            own, others = wide(student[feature.student]), wide(teacher[feature.teacher])
             total = total + feature.weight * self.projections.distance(feature, own, others)
         return total
 
@@ -139,17 +126,6 @@ class Objective(nn.Module):
             return None
         return ClassMatches(name, int((chosen == wanted).sum()), chosen.numel())
 
-    def _teacher_loss(self, output: torch.Tensor, teacher_output: torch.Tensor) -> torch.Tensor:
-        match self.student.meaning:
-            case "classification":
-                return soft_labels(output, teacher_output, self.weights.temperature)
-            case "regression":
-                return squared_error(output, teacher_output)
-            case "embedding":
-                return direction(output, teacher_output)
-            case _:
-                assert_never(self.student.meaning)
-
     def _label_loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         match self.student.meaning:
             case "classification":
@@ -161,7 +137,3 @@ class Objective(nn.Module):
                 return direction(output, labels.to(output.dtype).view(output.shape))
             case _:
                 assert_never(self.student.meaning)
-
-
-def _wide(x: torch.Tensor) -> torch.Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -12,7 +12,8 @@ from tests.support.refusals import refusal
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Feature, Projections
 from worker.compression.training.goal.head import Head
-from worker.compression.training.goal.objective import LossWeights, Objective, direction, soft_labels
+from worker.compression.training.goal.losses import direction, soft_labels
+from worker.compression.training.goal.objective import LossWeights, Objective
 
 HEAD = Head("logits", "logits", "classification")
 

@@ -1,0 +1,64 @@
+"""What a student has to answer as its teacher does: an output, or a detector's boxes and scores together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+import torch
+
+from worker.compression.training.goal.head import Head
+from worker.compression.training.goal.losses import direction, soft_labels, squared_error, wide
+
+Values = Mapping[str, torch.Tensor]
+
+
+class Target(Protocol):
+    """`weight` of its loss among the others."""
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def student_values(self) -> list[str]: ...
+
+    @property
+    def teacher_values(self) -> list[str]: ...
+
+    def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """What has to be of one shape, the student's and the teacher's, by the output's name."""
+
+    def loss(self, student: Values, teacher: Values) -> torch.Tensor:
+        """A scalar."""
+
+
+@dataclass(frozen=True)
+class HeadTarget:
+    """One output of both, compared as its meaning has it."""
+
+    student: Head
+    teacher: Head
+    temperature: float
+    weight: float = 1.0
+
+    @property
+    def student_values(self) -> list[str]:
+        return [self.student.value]
+
+    @property
+    def teacher_values(self) -> list[str]:
+        return [self.teacher.value]
+
+    def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        return {self.student.output: (wide(self.student.read(student)), wide(self.teacher.read(teacher)))}
+
+    def loss(self, student: Values, teacher: Values) -> torch.Tensor:
+        output, wanted = self.pairs(student, teacher)[self.student.output]
+        match self.student.meaning:
+            case "classification":
+                return soft_labels(output, wanted, self.temperature)
+            case "regression":
+                return squared_error(output, wanted)
+            case "embedding":
+                return direction(output, wanted)
+            case _:
+                assert_never(self.student.meaning)
