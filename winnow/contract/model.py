@@ -1,7 +1,7 @@
 """A model as the API shows it, and the facts that inspection finds in it."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -34,12 +34,20 @@ class TensorSpec(ResponseModel):
     )
 
 
+HOLDS_OTHERS: Final = "it holds other blocks"
+"""Why a block around others is pinned."""
+
+
 class ResidualBlock(ResponseModel):
     """What lies between two readings of a stream that keeps its shape: layers to whose output their input is added."""
 
     name: str = Field(description="Name of the node that adds the two.")
     layers: list[str] = Field(description="Names of the layers in it, and of those that only it needs.")
     pinned: str | None = Field(description="Why it cannot be taken out, as a clause; null where it can.")
+    attends: bool = Field(
+        default=False,
+        description="Whether attention is in it: a layer of a transformer begins with such a block.",
+    )
 
 
 class Layer(ResponseModel):

@@ -15,6 +15,7 @@ from winnow.contract.steps.mixed import Int8, MixedPrecision
 from winnow.contract.steps.no_op import NoOp
 from winnow.contract.steps.pruning import ChannelPruning, DepthPruning, Sparsity, StructuredPruning
 from winnow.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
+from winnow.contract.steps.student import Student
 from winnow.contract.steps.training import (
     Distillation,
     FeaturePair,
@@ -52,6 +53,7 @@ __all__ = [
     "Sparsity",
     "Step",
     "StructuredPruning",
+    "Student",
     "Taught",
     "Training",
     "WeightOnly",
@@ -69,6 +71,7 @@ AnyStep = Annotated[
     | BFloat16
     | ChannelPruning
     | DepthPruning
+    | Student
     | Sparsity
     | LowRank
     | Finetune
