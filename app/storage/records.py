@@ -76,6 +76,17 @@ class Upload(Leased):
     converted: str | None = None
     pinned: bool = False
 
+    @property
+    def parent(self) -> str | None:
+        """The id of the model that a student is made from; its bytes come with the student's record."""
+        parent: str | None = self.declaration.get("parent") if self.kind == "model" else None
+        return parent
+
+    @property
+    def content(self) -> str:
+        """The SHA-256 of what it is: the bytes that came, of a student those that were made of them."""
+        return self.converted or self.sha256 if self.parent is not None else self.sha256
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Leased):

@@ -128,7 +128,9 @@ class Model(ResponseModel):
     format: ModelFormat = Field(
         description="What the bytes are; `onnx` also stands for an archive of one ONNX file and its data."
     )
-    sha256: str = Field(description="Of the uploaded bytes, in hexadecimal.")
+    sha256: str = Field(
+        description="Of the uploaded bytes, in hexadecimal; of a student of its file, of its parent's until it is made."
+    )
     size_bytes: int = Field(
         description="Size of the model, its external data included, without the packing of an archive."
     )
@@ -156,4 +158,8 @@ class Model(ResponseModel):
         description="Its nodes with weights, which patterns in a recipe can name; null until it is ready."
     )
     pinned: bool = Field(default=False, description=PINNED)
+    parent: str | None = Field(
+        default=None,
+        description="Of a student made by the service, the id of the model that it was made from; null of an upload.",
+    )
     created_at: datetime = Field(description="When it was uploaded.")

@@ -37,8 +37,8 @@ NORMS: Final[dict[str, tuple[tuple[int, float], ...]]] = {
 TABLE_DEVIATION: Final = 0.02
 
 
-def reinitialise(model: ir.Model, seed: int) -> None:
-    """Draw all weights anew; what several layers read is drawn once."""
+def reinitialise(model: ir.Model, seed: int) -> int:
+    """Draw all weights anew, and count them; what several layers read is drawn once."""
     rng = np.random.default_rng(seed)
     scales = _scales(model)
     drawn = set[ir.Value]()
@@ -50,6 +50,7 @@ def reinitialise(model: ir.Model, seed: int) -> None:
     for value, number in _known(model):
         if value not in drawn and _is_float(value):
             _put(value, np.full(tensor_of(value).shape.numpy(), number))
+    return len(drawn)
 
 
 def _drawn(node: ir.Node, weight: Weight, rng: np.random.Generator) -> Array:

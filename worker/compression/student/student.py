@@ -64,8 +64,7 @@ def make_student(model: ir.Model, settings: StudentSettings, samples: int, conte
     going = blocks_that_go(model, settings)
     made = without_blocks(model, going) if going else model
     narrowed = _narrowed(model, made, settings, samples, context, bench)
-    if settings.init == "fresh":
-        reinitialise(narrowed.model, context.seed)
+    drawn = reinitialise(narrowed.model, context.seed) if settings.init == "fresh" else 0
     cut = narrowed.cut
     details: dict[str, Any] = {
         "init": settings.init,
@@ -76,8 +75,8 @@ def make_student(model: ir.Model, settings: StudentSettings, samples: int, conte
     }
     return StepResult(
         narrowed.model,
-        len(going) + (0 if cut is None else cut.changed),
-        blocks + (0 if cut is None else cut.candidates),
+        len(going) + drawn + (0 if cut is None else cut.changed),
+        blocks + drawn + (0 if cut is None else cut.candidates),
         [] if cut is None else cut.notes,
         details,
         [] if settings.target is None else [_target(settings, narrowed)],

@@ -119,6 +119,12 @@ def test_a_time_that_cannot_be_told_is_no_target_that_is_met(
     assert "The multiply-accumulates decided in its place." in str(goal.why)
 
 
+def test_new_weights_alone_are_a_change(tmp_path: Path) -> None:
+    """Else the upload itself would be handed over."""
+    result = done(small_transformer(1), tmp_path, init="fresh")
+    assert result.changed == 7
+
+
 def test_fresh_weights_follow_from_the_seed(tmp_path: Path) -> None:
     made = [
         stored(done(small_transformer(2), tmp_path, init="fresh", depth=0.5, seed=seed).model)
