@@ -20,12 +20,12 @@ from winnow.contract.steps.training import (
     Distillation,
     FeaturePair,
     Finetune,
-    Gradual,
     QuantizationAwareTraining,
     Taught,
     Training,
 )
 from winnow.contract.steps.weights import Binary, Palette, WeightOnly
+from winnow.contract.steps.zeros import Gradual
 
 __all__ = [
     "ORIGINAL",
