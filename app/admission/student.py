@@ -1,11 +1,26 @@
 """Can a student be made: has the model weights that it could learn with, blocks enough, and widths that divide?"""
 
+from app.admission.model_state import ModelState
+from app.admission.named_layers import NamedLayers, check_patterns
 from winnow.contract.dividing import check_width
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.evenly import going, units_of
 from winnow.contract.glob import matches_any
 from winnow.contract.model import ModelFacts
 from winnow.contract.steps.student import StudentSettings
+
+
+def check_request(settings: StudentSettings, facts: ModelFacts) -> None:
+    """What `POST /v1/models/{id}/students` refuses. Raises `invalid_request` for patterns that would take long,
+    `pattern_matches_nothing`, and what `check_student` does."""
+    state = ModelState("The model", facts)
+    check_patterns(settings.exclude, facts)
+    refusals = Refusals()
+    with refusals:
+        NamedLayers(state).matched_by_all(settings.exclude, "exclude")
+    with refusals:
+        check_student("", settings, facts)
+    refusals.raise_all()
 
 
 def check_student(where: str, settings: StudentSettings, facts: ModelFacts) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import Body, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.admission.student import check_student
+from app.admission.student import check_request
 from app.api import uploads, views
 from app.api.deps import ModelId, Owner, Parts, Service
 from app.api.problems import documented
@@ -15,14 +15,20 @@ from app.api.submission import ready
 from app.api.times import now
 from app.api.waiting import Wait
 from app.storage.ids import new_id
-from app.storage.records import Upload, Wake
+from app.storage.records import STUDENT, Upload, Wake
 from app.tracing import current_origin
 from winnow.contract.model import Model, ModelFacts
 from winnow.contract.student_request import StudentRequest
 
 router = Router(prefix="/v1/models", tags=["models"])
 
-REFUSED: Final = ("nothing_to_train", "already_quantized", "nothing_to_compress", "does_not_divide")
+REFUSED: Final = (
+    "nothing_to_train",
+    "already_quantized",
+    "nothing_to_compress",
+    "does_not_divide",
+    "pattern_matches_nothing",
+)
 HALF: Final = {"half as deep": {"value": {"depth": 0.5}}}
 
 
@@ -53,7 +59,7 @@ async def make_student(
 
 def _record(parts: Parts, owner: str, id: str, wanted: StudentRequest) -> tuple[Upload, bool]:
     parent = ready(uploads.find(parts, owner, "model", id), None)
-    check_student("", wanted, ModelFacts.model_validate(parent.facts))
+    check_request(wanted, ModelFacts.model_validate(parent.facts))
     check_bytes(parts, owner, parent.size_bytes)
     student = Upload(
         id=new_id("mdl"),
@@ -64,7 +70,7 @@ def _record(parts: Parts, owner: str, id: str, wanted: StudentRequest) -> tuple[
         origin=current_origin(),
         kind="model",
         name=uploads.clean(wanted.name or "") or uploads.stem(parent.name),
-        format="onnx",
+        format=STUDENT,
         sha256=parent.converted or parent.sha256,
         size_bytes=parent.size_bytes,
         declaration={"parent": parent.id, "student": wanted.settings, "seed": wanted.seed},

@@ -19,6 +19,7 @@ from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
 from app.api.waiting import state_changed
+from app.storage import records
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
@@ -213,7 +214,7 @@ def _suffix(parts: Parts, upload: Upload) -> str:
         with file:
             head = file.read(2)
     match upload.format:
-        case "onnx":
+        case "onnx" | records.STUDENT:
             return ".zip" if head == b"PK" else ".onnx" if head[:1] < b" " else ".tar"
         case "torch_export":
             return ".pt2"

@@ -20,7 +20,7 @@ _DATASET_FACTS = tuple(DatasetFacts.model_fields)
 
 
 def model(upload: records.Upload) -> Model:
-    own = {"format": upload.format, "parent": upload.parent}
+    own = {"format": "onnx" if upload.format == records.STUDENT else upload.format, "parent": upload.parent}
     return Model.model_validate({**_uploaded(upload, _MODEL_FACTS), **own})
 
 

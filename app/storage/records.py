@@ -16,6 +16,9 @@ LOCAL_OWNER = "local"
 
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview", "page"]
+STUDENT: Final = "student"
+"""The format of a model that is to be made of its parent's ONNX: no worker that cannot make one takes it for an
+upload."""
 TrialRole = Literal["trial", "final"]
 CheckpointSlot = Literal["finished", "unfinished", "curves"]
 Queue = str
@@ -61,7 +64,7 @@ class Leased:
 @dataclass(frozen=True, kw_only=True)
 class Upload(Leased):
     """A model or dataset. `converted` is the SHA-256 of what inspection made of it: the ONNX of a `.pt2` or
-    TorchScript upload, and of a large archive of data where its members lie.
+    TorchScript upload or of a student, and of a large archive of data where its members lie.
 
     Identity is (owner, kind, sha256, declaration); state is inspecting | ready | rejected.
     """
@@ -78,9 +81,8 @@ class Upload(Leased):
 
     @property
     def parent(self) -> str | None:
-        """The id of the model that a student is made from; its bytes come with the student's record."""
-        parent: str | None = self.declaration.get("parent") if self.kind == "model" else None
-        return parent
+        """Of a student, the id of the model that it is made from: the record has that one's bytes."""
+        return self.declaration["parent"] if self.format == STUDENT else None
 
     @property
     def content(self) -> str:

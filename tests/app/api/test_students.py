@@ -1,12 +1,13 @@
 """A student is recorded as a model that is being made, once for the same settings."""
 
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 
 from tests.app.api.conftest import ONNX
 from tests.support.facts import model_facts
 from tests.support.served import Served
+from winnow.contract.model import ModelFormat
 
 MADE = b"what the worker made"
 
@@ -40,6 +41,10 @@ def test_it_is_a_model_of_its_own_that_is_being_made(api: Served) -> None:
     record = api.parts.records.upload("local", "model", model["id"])
     assert record is not None
     assert record.declaration["seed"] == 7
+    assert record.format not in get_args(ModelFormat), (
+        "a worker of an older version would take it for an upload"
+    )
+    assert model["format"] == "onnx"
     assert api.http.get(f"/v1/models/{id}").json()["parent"] is None
 
 
@@ -76,6 +81,19 @@ def test_what_cannot_be_made_is_refused_with_the_field(api: Served) -> None:
     slow = asked(api, id, target="latency", amount=0.5)
     assert (slow.status_code, slow.json()["code"]) == (422, "invalid_request")
     assert asked(api, id, widht=0.5).json()["errors"][0]["path"] == "widht"
+
+
+def test_patterns_name_layers_and_are_not_too_many_to_compare(api: Served) -> None:
+    id = parent(api)
+    wrong = asked(api, id, init="fresh", exclude=["nowhere*"]).json()
+    assert (wrong["code"], wrong["errors"][0]["path"]) == ("pattern_matches_nothing", "exclude.0")
+    long = [
+        layer.model_dump() | {"name": f"{'a' * 150}{n}"}
+        for n, layer in enumerate(model_facts().layers * 9999)
+    ]
+    large = parent(api, ONNX.replace(b"grap", b"GRAP"), layers=long)
+    slow = asked(api, large, init="fresh", exclude=[f"*{'?' * 190}{n}*" for n in range(99)]).json()
+    assert (slow["code"], slow["field"]) == ("invalid_request", "exclude")
 
 
 def test_a_model_that_cannot_learn_has_none(api: Served) -> None:
