@@ -23,6 +23,7 @@ from winnow.contract.other_models import named_models
 from winnow.contract.presets import closed_job
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
+from winnow.contract.student_request import student_step
 from worker.blob_cache import Lent
 from worker.child.spec import (
     Compress,
@@ -31,6 +32,7 @@ from worker.child.spec import (
     Judged,
     JudgeFinal,
     Limits,
+    MakeStudent,
     Propose,
     RenderPage,
     Rows,
@@ -62,6 +64,8 @@ class JobInput:
                 return self._trial(item, folder)
             case Inquiry():
                 return self._inquiry(item, folder)
+            case Upload(kind="model") if item.parent is not None:
+                return self._make_student(item, folder)
             case Upload(kind="model"):
                 return self._inspect_model(item, folder)
             case Upload():
@@ -100,6 +104,16 @@ class JobInput:
                 "allow_torchscript": self._settings.allow_torchscript,
                 "max_unpacked_bytes": self._settings.max_unpacked_bytes,
             }
+        )
+
+    def _make_student(self, student: Upload, folder: Path) -> MakeStudent:
+        return MakeStudent(
+            kind="make_student",
+            path=self._blob(student, student.sha256),
+            settings=student_step(student.declaration["student"]),
+            seed=student.declaration["seed"],
+            scratch=folder,
+            max_unpacked_bytes=self._settings.max_unpacked_bytes,
         )
 
     def _inspect_dataset(self, dataset: Upload, folder: Path) -> InspectDataset:

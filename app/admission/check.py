@@ -15,6 +15,7 @@ from app.admission.one_dataset import in_all_roles, of_one_dataset
 from app.admission.other_models import check_data, check_students, fed, judged
 from app.admission.pruning import check_pruning
 from app.admission.sparsity import check_gradual, check_sparsity
+from app.admission.student import check_student
 from app.admission.training import check_outputs, check_teacher, check_training, trainings
 from app.admission.weights import check_weights
 from winnow.contract import fitting
@@ -34,6 +35,7 @@ from winnow.contract.recipe import (
     Palette,
     Sparsity,
     StructuredPruning,
+    Student,
     Taught,
     Training,
     WeightOnly,
@@ -167,7 +169,7 @@ def _check_something_left(index: int, step: AnyStep, state: ModelState, included
 def _nothing_to_do(step: AnyStep) -> str:
     if isinstance(step, Training):
         return "nothing_to_train"
-    compresses = isinstance(step, StructuredPruning | Sparsity | LowRank)
+    compresses = isinstance(step, StructuredPruning | Student | Sparsity | LowRank)
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
@@ -180,13 +182,15 @@ def _check_own(
     before: list[AnyStep],
 ) -> None:
     """What only steps of this kind are refused for. `included`: the places of the layers that are not excluded."""
-    reshaped = any(isinstance(other, StructuredPruning | LowRank) for other in before)
+    reshaped = any(isinstance(other, StructuredPruning | Student | LowRank) for other in before)
     layers = [named.layers[place] for place in included]
     match step:
         case ChannelPruning():
             check_pruning(index, step, state)
         case DepthPruning():
             check_depth(index, step, named, included, reshaped)
+        case Student() if not reshaped:
+            check_student(f"recipe.steps.{index}", step, state.facts)
         case Sparsity():
             check_sparsity(index, step, state, named, included, reshaped)
         case WeightOnly():

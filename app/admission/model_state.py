@@ -13,6 +13,7 @@ from winnow.contract.recipe import (
     LowRank,
     Recipe,
     Sparsity,
+    Student,
     Training,
 )
 
@@ -103,11 +104,12 @@ def _check_kind(index: int, step: AnyStep, state: ModelState) -> None:
 def _check_keeps_zeros(index: int, step: AnyStep, state: ModelState, calibrated: bool) -> None:
     """What fits weights anew would fill them."""
     repairs = isinstance(step, ChannelPruning) and (calibrated if step.repair is None else step.repair)
+    repairs = repairs or (isinstance(step, Student) and calibrated and step.init == "teacher")
     if state.sparse is not None and (repairs or isinstance(step, LowRank)):
         raise Refusal(
             "wrong_order",
             f"{step.kind} fits weights anew, so the zeros of step {state.sparse} (sparsity) would be gone. Put "
-            f"sparsity behind it{', or set repair to false' if repairs else ''}.",
+            f"sparsity behind it{', or set repair to false' if isinstance(step, ChannelPruning) else ''}.",
             field=f"recipe.steps.{index}.kind",
         )
 

@@ -6,7 +6,7 @@ from typing import Final
 from app.admission.model_state import ModelState, lower_first
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.glob import Glob, glob, is_plain, matching_effort
-from winnow.contract.model import Layer
+from winnow.contract.model import Layer, ModelFacts
 from winnow.contract.recipe import AnyStep, Sparsity, StructuredPruning
 
 MAX_EFFORT: Final = 10**8
@@ -17,14 +17,22 @@ SHOWN: Final = 5
 
 def check_effort(steps: Iterable[tuple[AnyStep, ModelState]]) -> None:
     """Raises `invalid_request` where patterns and names are so many that comparing them would hold up the service."""
-    effort = sum(matching_effort(_patterns(step), _names(state.facts.layers)) for step, state in steps)
+    efforts = (matching_effort(_patterns(step), _names(state.facts.layers)) for step, state in steps)
+    _refuse_beyond(sum(efforts), "recipe.steps")
+
+
+def check_patterns(patterns: list[str], facts: ModelFacts) -> None:
+    """The same of what is no recipe, at the field `exclude`."""
+    _refuse_beyond(matching_effort(patterns, _names(facts.layers)), "exclude")
+
+
+def _refuse_beyond(effort: int, field: str) -> None:
     if effort > MAX_EFFORT:
         raise Refusal(
             "invalid_request",
-            f"Comparing the patterns of this recipe with the names of the layers takes about {effort} steps, and "
-            f"{MAX_EFFORT} are the most. Use fewer patterns, or fewer `?` and `[…]` in them; names without `*`, `?` "
-            "and `[` cost nothing.",
-            field="recipe.steps",
+            f"Comparing these patterns with the names of the layers takes about {effort} steps, and {MAX_EFFORT} are "
+            "the most. Use fewer patterns, or fewer `?` and `[…]` in them; plain names cost nothing.",
+            field=field,
         )
 
 

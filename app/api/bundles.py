@@ -164,7 +164,7 @@ def _uploads(service: Parts, job: Job, request: JobRequest) -> Iterator[Exported
 
 
 def _exported(upload: Upload, **declared: object) -> ExportedUpload:
-    named = {"id": upload.id, "kind": upload.kind, "name": upload.name, "sha256": upload.sha256}
+    named = {"id": upload.id, "kind": upload.kind, "name": upload.name, "sha256": upload.content}
     return ExportedUpload.model_validate({**named, **declared})
 
 

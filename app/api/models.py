@@ -14,6 +14,7 @@ from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import model_format
+from app.api.submission import ready
 from app.api.waiting import Wait
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.model import Model
@@ -135,11 +136,12 @@ async def get_model(
     "/{id}/content",
     operation_id="download_model",
     response_class=Response,
-    responses=documented("not_found", "range_not_satisfiable", also=CONTENT),
+    responses=documented("not_found", "model_not_ready", "range_not_satisfiable", also=CONTENT),
 )
 def download_model(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
-    """The bytes as they were uploaded."""
-    return uploads.download(request, service, uploads.find(service, owner, "model", id))
+    """The bytes as they were uploaded; of a student as they were made, once they are."""
+    model = uploads.find(service, owner, "model", id)
+    return uploads.download(request, service, model if model.parent is None else ready(model, None))
 
 
 @router.patch(

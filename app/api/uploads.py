@@ -19,6 +19,7 @@ from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
 from app.api.waiting import state_changed
+from app.storage import records
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
@@ -113,10 +114,10 @@ async def take(request: Request, parts: Parts, owner: str, intake: Intake[Option
         partial(check_disk, parts.settings, 0),
     )
     upload, new = await run_in_threadpool(record, received, chosen, parts, owner, intake)
-    return await _settled(parts, upload, wait) or upload, new
+    return await settled(parts, upload, wait) or upload, new
 
 
-async def _settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
+async def settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
     return await state_changed(
         upload, lambda: parts.records.upload(upload.owner, upload.kind, upload.id), seconds, parts.stopping
     )
@@ -172,7 +173,7 @@ def find(parts: Parts, owner: str, kind: UploadKind, id: str, field: str | None 
 async def find_upload(parts: Parts, owner: str, kind: UploadKind, id: str, wait: int) -> Upload:
     """The upload once its state has changed, or as it stands after `wait` seconds. Raises `not_found`."""
     upload = await run_in_threadpool(find, parts, owner, kind, id)
-    if (last := await _settled(parts, upload, wait)) is None:
+    if (last := await settled(parts, upload, wait)) is None:
         return find(parts, owner, kind, id)  # refuses it
     return last
 
@@ -186,7 +187,7 @@ def shown(request: Request, upload: Upload, view: Callable[[Upload], ResponseMod
 
 
 def download(request: Request, parts: Parts, upload: Upload) -> Response:
-    return content(request, parts.blobs, upload.sha256, stem(upload.name) + _suffix(parts, upload))
+    return content(request, parts.blobs, upload.content, stem(upload.name) + _suffix(parts, upload))
 
 
 def delete(parts: Parts, owner: str, kind: UploadKind, id: str) -> None:
@@ -207,13 +208,13 @@ def pin(parts: Parts, owner: str, kind: UploadKind, id: str, pinned: bool) -> Up
 
 
 def _suffix(parts: Parts, upload: Upload) -> str:
-    file = parts.blobs.open(upload.sha256)
+    file = parts.blobs.open(upload.content)
     head = b""
     if file is not None:
         with file:
             head = file.read(2)
     match upload.format:
-        case "onnx":
+        case "onnx" | records.STUDENT:
             return ".zip" if head == b"PK" else ".onnx" if head[:1] < b" " else ".tar"
         case "torch_export":
             return ".pt2"

@@ -20,7 +20,8 @@ _DATASET_FACTS = tuple(DatasetFacts.model_fields)
 
 
 def model(upload: records.Upload) -> Model:
-    return Model.model_validate({**_uploaded(upload, _MODEL_FACTS), "format": upload.format})
+    own = {"format": "onnx" if upload.format == records.STUDENT else upload.format, "parent": upload.parent}
+    return Model.model_validate({**_uploaded(upload, _MODEL_FACTS), **own})
 
 
 def dataset(upload: records.Upload) -> Dataset:
@@ -36,7 +37,7 @@ def _uploaded(upload: records.Upload, names: tuple[str, ...]) -> dict[str, Any]:
         "name": upload.name,
         "state": upload.state,
         "problem": upload.problem,
-        "sha256": upload.sha256,
+        "sha256": upload.content,
         "size_bytes": upload.size_bytes,
         **{name: facts.get(name) for name in names},
         "pinned": upload.pinned,
@@ -46,7 +47,7 @@ def _uploaded(upload: records.Upload, names: tuple[str, ...]) -> dict[str, Any]:
 
 def upload_tag(upload: records.Upload) -> str:
     """Begins with the content's hash; the rest changes with everything that can change."""
-    return etag(f"{upload.sha256}.{_hash(*_changing(upload))}")
+    return etag(f"{upload.content}.{_hash(*_changing(upload))}")
 
 
 def _changing(upload: records.Upload) -> tuple[object, ...]:

@@ -16,6 +16,9 @@ LOCAL_OWNER = "local"
 
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview", "page"]
+STUDENT: Final = "student"
+"""The format of a model that is to be made of its parent's ONNX: no worker that cannot make one takes it for an
+upload."""
 TrialRole = Literal["trial", "final"]
 CheckpointSlot = Literal["finished", "unfinished", "curves"]
 Queue = str
@@ -61,7 +64,7 @@ class Leased:
 @dataclass(frozen=True, kw_only=True)
 class Upload(Leased):
     """A model or dataset. `converted` is the SHA-256 of what inspection made of it: the ONNX of a `.pt2` or
-    TorchScript upload, and of a large archive of data where its members lie.
+    TorchScript upload or of a student, and of a large archive of data where its members lie.
 
     Identity is (owner, kind, sha256, declaration); state is inspecting | ready | rejected.
     """
@@ -75,6 +78,16 @@ class Upload(Leased):
     facts: dict[str, Any] | None = None
     converted: str | None = None
     pinned: bool = False
+
+    @property
+    def parent(self) -> str | None:
+        """Of a student, the id of the model that it is made from: the record has that one's bytes."""
+        return self.declaration["parent"] if self.format == STUDENT else None
+
+    @property
+    def content(self) -> str:
+        """The SHA-256 of what it is: the bytes that came, of a student those that were made of them."""
+        return self.converted or self.sha256 if self.parent is not None else self.sha256
 
 
 @dataclass(frozen=True, kw_only=True)

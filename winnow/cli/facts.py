@@ -23,6 +23,8 @@ def model_facts(model: Model) -> Table:
 def _model_rows(model: Model) -> Iterator[tuple[str, object]]:
     yield "id", model.id
     yield "state", _state(model)
+    if model.parent is not None:
+        yield "parent", model.parent
     yield "format", model.format if model.opset is None else f"{model.format}, opset {model.opset}"
     yield "size", units.size(model.size_bytes)
     if model.state != "ready":

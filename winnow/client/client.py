@@ -53,6 +53,7 @@ from winnow.contract.inquiry import Preview, Proposal, Rendered
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report
+from winnow.contract.student_request import StudentRequest
 from winnow.contract.trial import Trial, TrialState
 from winnow.contract.webhook import Delivery, EventType, NewWebhook, Webhook
 from winnow.contract.worker import Worker, Workers
@@ -165,6 +166,15 @@ class Client:
 
     def model(self, id: str) -> Model:
         return self._transport.parsed(Model, self._transport.get(_path("models", id)))
+
+    def make_student(
+        self, parent: str, request: StudentRequest | Mapping[str, Any] | None = None, **fields: Any
+    ) -> Model:
+        """Make a smaller model of the same kind, once it is ready: `winnow.make_student("mdl_1", depth=0.5)`. Raises
+        `ServiceProblem` for what is refused at once, `UploadRejected` for what then cannot be made."""
+        path = _path("models", parent, "students")
+        response = self._transport.request("POST", path, json=plain(request or {}) | plain(fields))
+        return self.wait_model(self._transport.parsed(Model, response).id)
 
     def values(self, id: str, name: str | None = None) -> Iterator[GraphValue]:
         """What the model's graph takes and computes, in its order: what `features` can name. `name`: a pattern."""

@@ -1,7 +1,7 @@
 """A model as the API shows it, and the facts that inspection finds in it."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -34,12 +34,20 @@ class TensorSpec(ResponseModel):
     )
 
 
+HOLDS_OTHERS: Final = "it holds other blocks"
+"""Why a block around others is pinned."""
+
+
 class ResidualBlock(ResponseModel):
     """What lies between two readings of a stream that keeps its shape: layers to whose output their input is added."""
 
     name: str = Field(description="Name of the node that adds the two.")
     layers: list[str] = Field(description="Names of the layers in it, and of those that only it needs.")
     pinned: str | None = Field(description="Why it cannot be taken out, as a clause; null where it can.")
+    attends: bool = Field(
+        default=False,
+        description="Whether attention is in it: a layer of a transformer begins with such a block.",
+    )
 
 
 class Layer(ResponseModel):
@@ -120,7 +128,9 @@ class Model(ResponseModel):
     format: ModelFormat = Field(
         description="What the bytes are; `onnx` also stands for an archive of one ONNX file and its data."
     )
-    sha256: str = Field(description="Of the uploaded bytes, in hexadecimal.")
+    sha256: str = Field(
+        description="Of the uploaded bytes, in hexadecimal; of a student of its file, of its parent's until it is made."
+    )
     size_bytes: int = Field(
         description="Size of the model, its external data included, without the packing of an archive."
     )
@@ -148,4 +158,8 @@ class Model(ResponseModel):
         description="Its nodes with weights, which patterns in a recipe can name; null until it is ready."
     )
     pinned: bool = Field(default=False, description=PINNED)
+    parent: str | None = Field(
+        default=None,
+        description="Of a student made by the service, the id of the model that it was made from; null of an upload.",
+    )
     created_at: datetime = Field(description="When it was uploaded.")

@@ -15,16 +15,17 @@ from winnow.contract.steps.mixed import Int8, MixedPrecision
 from winnow.contract.steps.no_op import NoOp
 from winnow.contract.steps.pruning import ChannelPruning, DepthPruning, Sparsity, StructuredPruning
 from winnow.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
+from winnow.contract.steps.student import Student
 from winnow.contract.steps.training import (
     Distillation,
     FeaturePair,
     Finetune,
-    Gradual,
     QuantizationAwareTraining,
     Taught,
     Training,
 )
 from winnow.contract.steps.weights import Binary, Palette, WeightOnly
+from winnow.contract.steps.zeros import Gradual
 
 __all__ = [
     "ORIGINAL",
@@ -52,6 +53,7 @@ __all__ = [
     "Sparsity",
     "Step",
     "StructuredPruning",
+    "Student",
     "Taught",
     "Training",
     "WeightOnly",
@@ -69,6 +71,7 @@ AnyStep = Annotated[
     | BFloat16
     | ChannelPruning
     | DepthPruning
+    | Student
     | Sparsity
     | LowRank
     | Finetune

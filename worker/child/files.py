@@ -10,6 +10,7 @@ from worker.child.spec import (
     Judged,
     JudgeFinal,
     LoadModel,
+    MakeStudent,
     Measuring,
     Propose,
     RenderPage,
@@ -25,7 +26,7 @@ from worker.child.spec import (
 def named_files(task: Task) -> list[Path]:
     """What the task is to read."""
     match task:
-        case InspectModel() | InspectDataset():
+        case InspectModel() | MakeStudent() | InspectDataset():
             return [task.path]
         case Propose() | ShowPreview():
             return [task.path, task.model]

@@ -15,6 +15,7 @@ from worker.child.spec import (
     InspectModel,
     JudgeFinal,
     LoadModel,
+    MakeStudent,
     Propose,
     RenderPage,
     ShowPreview,
@@ -90,6 +91,12 @@ def _unexpected(name: str, task: Task) -> Problem:
         case InspectModel():
             detail = f"The model could not be read ({name}). Check it with onnx.checker, then export it anew."
             return Refusal("invalid_model", detail).problem
+        case MakeStudent():
+            detail = (
+                f"The student could not be made ({name}); the operator's log has the details. Leaving layers out with "
+                "`exclude` may get around it."
+            )
+            return Refusal("step_failed", detail).problem
         case InspectDataset():
             detail = f"The archive could not be read ({name}). Write it anew with numpy.savez."
             return Refusal("invalid_dataset", detail).problem

@@ -11,7 +11,7 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS
 from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.model import ModelFormat, TensorSpec
-from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.recipe import Recipe, Requirements, Student
 from winnow.contract.search import SearchReport
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.extent import WHOLE, Extent, Judging
@@ -38,6 +38,17 @@ class InspectModel(Message):
     declared: list[TensorSpec]
     scratch: Path
     allow_torchscript: bool
+    max_unpacked_bytes: int
+
+
+class MakeStudent(Message):
+    """Make a student of a model that passed inspection, and inspect it. `settings` are those of its step."""
+
+    kind: Literal["make_student"]
+    path: Path
+    settings: Student
+    seed: int
+    scratch: Path
     max_unpacked_bytes: int
 
 
@@ -181,7 +192,9 @@ class CompareModels(Message):
     target: Target = DEFAULT_TARGET
 
 
-Work = InspectModel | InspectDataset | Propose | ShowPreview | RenderPage | Compress | JudgeFinal
+Work = (
+    InspectModel | MakeStudent | InspectDataset | Propose | ShowPreview | RenderPage | Compress | JudgeFinal
+)
 """What a worker has done in a child."""
 
 Measuring = LoadModel | TryLoading | CompareModels

@@ -21,6 +21,7 @@ from worker.child.spec import (
     Judged,
     JudgeFinal,
     LoadModel,
+    MakeStudent,
     Propose,
     Refused,
     RenderPage,
@@ -61,6 +62,8 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
     match task:
         case InspectModel():
             return _inspect_model(task)
+        case MakeStudent():
+            return _make_student(task)
         case InspectDataset():
             return _inspect_dataset(task)
         case Propose():
@@ -99,6 +102,19 @@ def _inspect_model(task: InspectModel) -> dict[str, Any]:
         "facts": inspected.facts.model_dump(mode="json"),
         "converted": converted,
         "unpacked_bytes": inspected.unpacked_bytes,
+    }
+
+
+def _make_student(task: MakeStudent) -> dict[str, Any]:
+    from worker.compression.student_model import make_student_model
+
+    cap = task.max_unpacked_bytes
+    made = make_student_model(task.path, task.settings, task.seed, task.scratch, max_unpacked_bytes=cap)
+    size = made.path.stat().st_size
+    return {
+        "facts": made.facts.model_dump(mode="json"),
+        "converted": str(made.path),
+        "unpacked_bytes": size,
     }
 
 

@@ -28,6 +28,7 @@ from winnow.contract.recipe import (
     QuantizationAwareTraining,
     Sparsity,
     StructuredPruning,
+    Student,
     Taught,
     Training,
     WeightOnly,
@@ -49,24 +50,29 @@ from worker.compression.quantization.weight_only import weight_only
 from worker.compression.sparsity.eligibility import sparsity_layers
 from worker.compression.sparsity.sparsity import sparsity
 from worker.compression.steps.context import Context, StepResult
+from worker.compression.student.plan import check_student
+from worker.compression.student.student import student
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
     """Refuse what can be known before any work.
 
     Raises `Refusal` `unsupported_operator` naming operator and node; `does_not_divide` and
-    `nothing_to_compress` for `sparsity`; `nothing_to_compress` and `invalid_request` for `depth_pruning`.
+    `nothing_to_compress` for `sparsity`; `nothing_to_compress` and `invalid_request` for `depth_pruning`;
+    these, `does_not_divide` and `nothing_to_train` for `student`.
     """
     upload, reshaped = model, False
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
             model, reshaped = other(step.student), False
         earlier = reshaped
-        reshaped = reshaped or isinstance(step, StructuredPruning | LowRank)
+        reshaped = reshaped or isinstance(step, StructuredPruning | Student | LowRank)
         if isinstance(step, Sparsity) and not reshaped:
             sparsity_layers(model, step)
         if isinstance(step, DepthPruning) and not earlier:
             check_depth(model, step)
+        if isinstance(step, Student) and not earlier:
+            check_student(model, step)
         training = step.recovery if isinstance(step, StructuredPruning) else step
         if not isinstance(training, Training) and not _asks_gradients(step):
             continue
@@ -121,6 +127,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
             return channel_pruning(model, step, context)
         case DepthPruning():
             return depth_pruning(model, step, context)
+        case Student():
+            return student(model, step, context)
         case BFloat16():
             return bfloat16(model, step, context)
         case NoOp():

@@ -78,6 +78,7 @@ SENT: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("DELETE", "/v1/uploads/{kind}/{id}"): {"headers": PART},
     ("PATCH", "/v1/datasets/{id}"): {"json": examples.REDECLARATION},
     ("POST", "/v1/models/{id}/recommendation"): {"json": {}},
+    ("POST", "/v1/models/{id}/students"): {"json": {"init": "fresh"}},
     ("POST", "/v1/jobs/{id}/links"): {"json": {"what": "report", "seconds": 60}},
     ("GET", "/v1/datasets/{id}/preview"): {"params": {"model": "mdl_x"}},
     ("HEAD", "/v1/datasets/{id}/preview"): {"params": {"model": "mdl_x"}},

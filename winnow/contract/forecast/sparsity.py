@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from winnow.contract.forecast.network import LINEAR, Network, Weight, is_named
 from winnow.contract.recipe import Gradual, Sparsity
-from winnow.contract.steps.training import zeros_of
+from winnow.contract.steps.zeros import zeros_of
 
 
 def sparsity(network: Network, step: Sparsity) -> Network:

@@ -23,6 +23,7 @@ from winnow.contract.forecast.quantization import (
     weight_only,
 )
 from winnow.contract.forecast.sparsity import gradual, sparsity
+from winnow.contract.forecast.student import smaller
 from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import (
     AnyStep,
@@ -42,6 +43,7 @@ from winnow.contract.recipe import (
     Palette,
     QuantizationAwareTraining,
     Sparsity,
+    Student,
     WeightOnly,
 )
 
@@ -101,6 +103,8 @@ def _after(network: Network, step: AnyStep, others: Mapping[str, ModelFacts]) ->
             return halved(network, step)
         case ChannelPruning():
             return channel_pruning(network, step)
+        case Student():
+            return smaller(network, step)
         case Sparsity():
             return sparsity(network, step)
         case LowRank():

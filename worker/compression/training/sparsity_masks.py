@@ -15,7 +15,7 @@ from torch import nn
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Gradual, Training
 from winnow.contract.report import RequirementResult
-from winnow.contract.steps.training import zeros_of
+from winnow.contract.steps.zeros import zeros_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.graph.nodes.weights import Weight, layers
 from worker.compression.layers import zero_allocation

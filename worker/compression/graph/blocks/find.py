@@ -15,6 +15,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from winnow.contract.model import HOLDS_OTHERS
 from worker.compression.graph.blocks.alike import may_be_alike, same_shape
 from worker.compression.graph.blocks.reach import Reach, ones
 from worker.compression.graph.nodes.weights import layers
@@ -29,7 +30,8 @@ RESIZES: Final = frozenset(
     }
 )
 """Operators that change sizes, also where none is known that would tell."""
-HOLDS_OTHERS: Final = "it holds other blocks"
+ATTENTION: Final = frozenset({"Softmax", "Attention", "MultiHeadAttention", "GroupQueryAttention"})
+"""Operators of which one is in every attention."""
 MAX_NODES: Final = 30_000
 """Of a graph in which blocks are looked for, which takes memory that grows with the square: 0.2 GB for so many."""
 
@@ -37,12 +39,14 @@ MAX_NODES: Final = 30_000
 @dataclass(frozen=True)
 class Block:
     """`entry` takes the place of `exit`. `name` is that of the join, `layers` the names of the layers that go: those in
-    between, and those that make what only these read, as the keys and values of what a decoder looks at."""
+    between, and those that make what only these read, as the keys and values of what a decoder looks at. `attends`:
+    attention is among the nodes between."""
 
     name: str
     entry: str
     exit: str
     layers: tuple[str, ...]
+    attends: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,6 @@ class PinnedBlock:
     name: str
     layers: tuple[str, ...]
     reason: str
-
-    @property
-    def holds_others(self) -> bool:
-        return self.reason == HOLDS_OTHERS
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class _Finder:
         self._changing = self._layers | self._reach.set_of(
             node for node in self._reach.nodes if node.op_type in RESIZES
         )
+        self._attention = self._reach.set_of(n for n in self._reach.nodes if n.op_type in ATTENTION)
         self._entries = defaultdict[ir.Node, list[ir.Value]](list)
         """By the nodes that make them, which are `_makers`."""
         self._makers = 0
@@ -207,7 +208,8 @@ class _Finder:
             return self._pinned(each, "nothing would be left")
         if kept := each.inside & self._layers & ~left:
             return self._pinned(each, f"{self._read_outside(kept, left)!r} is read outside of it too")
-        return Block(str(each.join.name), str(each.entry.name), str(each.exit.name), self._names(going))
+        names = str(each.join.name), str(each.entry.name), str(each.exit.name)
+        return Block(*names, self._names(going), bool(each.inside & self._attention))
 
     def _pinned(self, each: _Found, reason: str) -> PinnedBlock:
         return PinnedBlock(str(each.join.name), self._names(each.inside & self._layers), reason)

@@ -11,10 +11,10 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.blocks.find import Block, is_too_large, residual_blocks
+from winnow.contract.model import HOLDS_OTHERS
+from worker.compression.graph.blocks.find import is_too_large, residual_blocks
 from worker.compression.graph.shapes.shapes import with_shapes
 
-ATTENTION: Final = frozenset({"Softmax", "Attention", "MultiHeadAttention", "GroupQueryAttention"})
 ACTIVATIONS: Final = frozenset(
     {"Relu", "LeakyRelu", "PRelu", "Clip", "Elu", "Selu", "HardSwish", "Gelu", "Silu"}
 )
@@ -45,30 +45,16 @@ def hidden_states(model: ir.Model) -> list[State]:
 def _behind_blocks(model: ir.Model) -> list[str]:
     """Name what lies behind each block; behind attention only where nothing else is a block."""
     order = {value.name: place for place, value in enumerate(_made(model.graph))}
-    values = {value.name: value for value in (*model.graph.inputs, *_made(model.graph))}
     joins = {str(node.name): node for node in model.graph}
     blocks = residual_blocks(model)
-    attention = {block.exit for block in blocks.blocks if _attends(block, values)}
+    attention = {block.exit for block in blocks.blocks if block.attends}
     exits = {block.exit for block in blocks.blocks}
     exits |= {
-        str(_activated(joins[each.name].outputs[0]).name) for each in blocks.pinned if not each.holds_others
+        str(_activated(joins[each.name].outputs[0]).name)
+        for each in blocks.pinned
+        if each.reason != HOLDS_OTHERS
     }
     return sorted(exits - attention or exits, key=lambda name: order[name])
-
-
-def _attends(block: Block, values: dict[str | None, ir.Value]) -> bool:
-    """Whether an operator of attention lies between its entry and its exit."""
-    entry, waiting, seen = values[block.entry], [values[block.exit]], set[ir.Node]()
-    while waiting:
-        value = waiting.pop()
-        node = value.producer()
-        if value is entry or node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.op_type in ATTENTION:
-            return True
-        waiting += [read for read in node.inputs if read is not None]
-    return False
 
 
 def _activated(value: ir.Value) -> ir.Value:

@@ -7,7 +7,7 @@ from typing import Final
 import onnx_ir as ir
 
 from winnow.contract.model import Layer, ModelFacts, ResidualBlock, TensorSpec
-from worker.compression.graph.blocks.find import is_too_large, residual_blocks
+from worker.compression.graph.blocks.find import Blocks, is_too_large, residual_blocks
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.facts.values import operator_name, type_name, values_of
@@ -64,15 +64,20 @@ def facts(model: ir.Model) -> ModelFacts:
 def _blocks(model: ir.Model) -> list[ResidualBlock] | None:
     if is_too_large(model):
         return None
-    found = residual_blocks(model)
-    names = sum(len(each.layers) for each in found.blocks) + sum(len(each.layers) for each in found.pinned)
-    if names > MAX_BLOCK_LAYERS:
-        return None
-    blocks = [ResidualBlock(name=each.name, layers=list(each.layers), pinned=None) for each in found.blocks]
-    pinned = [
-        ResidualBlock(name=each.name, layers=list(each.layers), pinned=each.reason) for each in found.pinned
+    blocks = described_blocks(residual_blocks(model))
+    return blocks if sum(len(block.layers) for block in blocks) <= MAX_BLOCK_LAYERS else None
+
+
+def described_blocks(blocks: Blocks) -> list[ResidualBlock]:
+    """Describe them in the words of the contract, those that can go first."""
+    free = [
+        ResidualBlock(name=each.name, layers=list(each.layers), pinned=None, attends=each.attends)
+        for each in blocks.blocks
     ]
-    return [*blocks, *pinned]
+    pinned = [
+        ResidualBlock(name=each.name, layers=list(each.layers), pinned=each.reason) for each in blocks.pinned
+    ]
+    return [*free, *pinned]
 
 
 def inputs_of(model: ir.Model) -> list[TensorSpec]:

@@ -11,6 +11,7 @@ from winnow.contract.recipe import (
     Palette,
     Sparsity,
     StructuredPruning,
+    Student,
     Training,
     WeightOnly,
 )
@@ -137,7 +138,7 @@ def cut_without_training(_: RequirementResult, evidence: Evidence) -> str | None
     cuts = [
         (step, report)
         for step, report in evidence.changed
-        if isinstance(step, StructuredPruning | LowRank | Sparsity)
+        if isinstance(step, StructuredPruning | Student | LowRank | Sparsity)
     ]
     if not cuts:
         return None

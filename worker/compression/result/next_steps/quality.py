@@ -13,6 +13,7 @@ from winnow.contract.recipe import (
     QuantizationAwareTraining,
     Sparsity,
     StructuredPruning,
+    Student,
     Training,
     WeightOnly,
 )
@@ -46,7 +47,11 @@ def _sensitive_layers_in_float(now: Situation) -> Iterator[Suggestion]:
 
 def _training_behind_a_cut(now: Situation) -> Iterator[Suggestion]:
     for index, step in now.of_kind(Step):
-        if not isinstance(step, StructuredPruning | LowRank) or not now.may_train or now.trains_after(index):
+        if (
+            not isinstance(step, StructuredPruning | Student | LowRank)
+            or not now.may_train
+            or now.trains_after(index)
+        ):
             continue
         if isinstance(step, StructuredPruning) and step.recovery is not None:
             continue
