@@ -35,8 +35,10 @@ def postgresql_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def processes() -> Iterator[ProcessPoolExecutor]:
-    """Four of them, which do something at once."""
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+    """Four of them, which do something at once: what that is, is imported once for all."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.records"])
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
         yield pool
 
 
