@@ -116,6 +116,11 @@ def _follow_parent(**_: Any) -> None:
         die_with_parent(signal.SIGTERM, int(parent))
 
 
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _find_runtimes(**_: Any) -> None:
+    installed_runtimes()  # once for this process and all that it forks
+
+
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _remember_queues(instance: Any, **_: Any) -> None:
     _queues.extend(instance.app.amqp.queues.consume_from)

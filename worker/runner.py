@@ -33,7 +33,6 @@ from worker.presence import HOST
 from worker.room import DISK_FULL, Room
 from worker.scratch import RETRYABLE, Scratch
 from worker.search_records import end_of_job
-from worker.search_turn import take_turn
 from worker.share import own_threads
 from worker.traced_steps import TracedSteps
 
@@ -122,6 +121,8 @@ class Runner:
     def _do(self, item: Item) -> None:
         """Whoever ends a trial takes the next turn of its search, too: nobody waits for anybody."""
         if isinstance(item, Study):
+            from worker.search_turn import take_turn  # Optuna, which most workers never need
+
             with named_work(item, "turn of"):
                 for wake in take_turn(self._records, item, self._settings.max_attempts):
                     self._queue.publish(wake)

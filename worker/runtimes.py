@@ -3,6 +3,7 @@
 ONNX Runtime is imported to ask for its providers, which the parent of forking processes must not do.
 """
 
+import functools
 import json
 import logging
 import re
@@ -18,8 +19,9 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 MAX_VERSION_CHARACTERS = 100
 
 
+@functools.cache
 def installed_runtimes() -> dict[str, str]:
-    """{"onnxruntime-cpu": "1.32.0", "torch": "2.13.0"}: name → version. Empty where it cannot be found out."""
+    """{"onnxruntime-cpu": "1.32.0", "torch": "2.13.0"}: name → version. Found out once; empty where it cannot be."""
     command = [sys.executable, "-P", "-m", __name__]
     environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
     try:

@@ -10,10 +10,10 @@ from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import Recipe
 from winnow.contract.search import Search, SearchReport, Space
 from worker.search.choice import choose
-from worker.search.halving import at_share
 from worker.search.plan import Plan
 from worker.search.report import sentences
 from worker.search.rows import trials
+from worker.search.shares import at_share
 
 
 def plan_of(job: Job, model: Upload) -> Plan:

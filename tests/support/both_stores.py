@@ -9,9 +9,9 @@ from sqlalchemy import event
 
 from app.storage.engine import open_engine
 from app.storage.memory import MemoryRecords
-from app.storage.migrate import migrate
 from app.storage.ports import Conflict, Gone
 from app.storage.sql import SqlRecords
+from tests.support.migrated import migrated
 
 
 class Both:
@@ -19,9 +19,10 @@ class Both:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="winnow-law-"))
-        self._engine = open_engine(f"sqlite:///{self._folder / 'winnow.db'}")
+        file = self._folder / "winnow.db"
+        file.write_bytes(migrated())
+        self._engine = open_engine(f"sqlite:///{file}")
         event.listen(self._engine, "connect", _without_fsync)
-        migrate(self._engine)
         self._stores = (MemoryRecords(), SqlRecords(self._engine, kept_seconds=0))
 
     def close(self) -> None:

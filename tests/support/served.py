@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from app.api.deps import Parts
 from app.api.readiness import Readiness
@@ -70,6 +71,7 @@ def served(
     waiting = queue or MemoryQueue()
     chosen = Settings(data_dir=data_dir, **settings)
     app = create_app(chosen, records or MemoryRecords(), blobs or MemoryBlobs(), waiting)
+    _share_document(app)
     with listening() as listener:
         server = make_server(app, limits=limits, grace_seconds=1)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -83,6 +85,25 @@ def served(
         finally:
             server.should_exit = True
             thread.join(10)
+
+
+_documents: dict[object, dict[str, Any]] = {}
+
+
+def _share_document(app: FastAPI) -> None:
+    """`/openapi.json` takes one and a half seconds to make: once in this process for all that have the same routes and
+    ask alike."""
+    kind, make = (
+        (app.state.door.asks, *(context.path for context in iter_route_contexts(app.routes))),
+        app.openapi,
+    )
+
+    def openapi() -> dict[str, Any]:
+        if kind not in _documents:
+            _documents[kind] = make()
+        return _documents[kind]
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 @contextmanager

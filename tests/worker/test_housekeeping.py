@@ -34,4 +34,4 @@ def test_the_reaper_has_its_turn_when_the_workers_own_record_cannot_be_made(
 def test_what_libraries_print_before_the_answer_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     run, code = subprocess.run, "print('A new version is there!'); print('{\"torch\": \"2\"}')"
     monkeypatch.setattr(subprocess, "run", lambda _, **how: run([sys.executable, "-c", code], **how))
-    assert installed_runtimes() == {"torch": "2"}
+    assert installed_runtimes.__wrapped__() == {"torch": "2"}

@@ -1,6 +1,8 @@
 """Turns of a study over a store: a search from its job to its end, through deaths of workers and cancels."""
 
 import random
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -127,3 +129,8 @@ def test_what_was_decided_before_a_cancel_is_decided_again() -> None:
     ended = records.job(job.owner, job.id)
     assert ended is not None
     assert ended.state == "cancelled"
+
+
+def test_a_worker_that_never_searches_does_not_import_what_searches() -> None:
+    code = "import sys, worker.runner; print(sorted({'optuna', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -118,7 +118,7 @@ def _opened_field(name: str, field: FieldInfo) -> tuple[Any, FieldInfo]:
     shown.metadata, shown.discriminator = [], None
     if not field.is_required():
         shown.examples = shown.examples or [field.get_default(call_default_factory=True)]
-    adapter = _adapter(field)
+    adapter = cache(lambda: _adapter(field))
     ways: dict[str, Any] = {
         VALUE: _with_metadata(_opened_inside(field), field),
         ANY_OF: _open_way(AnyOf, adapter),
@@ -135,12 +135,12 @@ def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
     return TypeAdapter(_with_metadata(field.annotation, field), config=config)
 
 
-def _open_way(way: Any, adapter: TypeAdapter[Any]) -> Any:
-    """A range or choice whose values the closed field takes."""
+def _open_way(way: Any, adapter: Callable[[], TypeAdapter[Any]]) -> Any:
+    """A range or choice whose values the closed field takes: its validator is built for the first one."""
 
     def check(setting: Between | AnyOf) -> Between | AnyOf:
         for value in setting.values:
-            adapter.validate_python(value)
+            adapter().validate_python(value)
         return setting
 
     return Annotated[way, AfterValidator(check)]

@@ -13,11 +13,11 @@ from worker.search.budget import deadline
 from worker.search.cheap import identity, predicted_too_large, recipe_json, skipped_result, tried
 from worker.search.edge import Done, Try, Unordered, Wait, edge_of, next_step
 from worker.search.first import first_points
-from worker.search.halving import first_share
 from worker.search.plan import Plan
 from worker.search.points import Point, count, present, recipe_at, value_at
 from worker.search.promise import by_promise
 from worker.search.rows import trials
+from worker.search.shares import first_share
 from worker.search.study import proposals
 
 MOST_DRAWS: Final = 5

@@ -17,10 +17,10 @@ from app.storage.records import Trial
 from winnow.contract.spaces import corners
 from worker.search.choice import best_cost, harm_of
 from worker.search.edge import edge_of, gentlest_failure
-from worker.search.halving import longest_training
 from worker.search.measured import cost, violation
 from worker.search.plan import Plan
 from worker.search.rows import in_the_air, is_skipped, trials
+from worker.search.shares import longest_training
 
 OPTIMISM, EDGE_OPTIMISM = 0.25, 0.75
 """The part of the least cost that a second trial is hoped to save; more in a space whose edge was not seen yet."""

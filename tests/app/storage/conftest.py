@@ -1,6 +1,5 @@
 """The stores under test: every test that asks for `records` or `blobs` runs against each of them."""
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from app.storage.ports import Blobs, Records
 from app.storage.sql import SqlRecords
 from app.storage.tables import metadata, queues
 from tests.support.buckets import in_memory, on_server
+from tests.support.migrated import migrated
 from tests.support.postgres import postgres
 from tests.support.s3 import S3Server, s3_server
 
@@ -34,19 +34,11 @@ def postgresql_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SQLite's file with all tables and no row, to be copied: a migration is twenty times as long."""
-    file = tmp_path_factory.mktemp("migrated") / "winnow.db"
-    engine = open_engine(f"sqlite:///{file}")
-    migrate(engine)
-    engine.dispose()
-    return file
-
-
-@pytest.fixture(scope="session")
 def processes() -> Iterator[ProcessPoolExecutor]:
-    """Four of them, which do something at once."""
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+    """Four of them, which do something at once: what that is, is imported once for all."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.records"])
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
         yield pool
 
 
@@ -69,7 +61,7 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
 @contextmanager
 def _empty_database(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> Iterator[Engine]:
     if database == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated"), tmp_path / "winnow.db")
+        (tmp_path / "winnow.db").write_bytes(migrated())
         opened = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
     else:
         opened = open_engine(request.getfixturevalue("postgresql_url"))

@@ -1,13 +1,18 @@
-"""Compute one node on constants by ONNX Runtime: what it would give when the model runs, to the bit."""
+"""Compute one node on constants by ONNX Runtime: what it would give when the model runs, to the bit.
+
+Nodes that differ in nothing but names, values and shapes share a session: to make one takes longer than to run it.
+"""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
@@ -20,6 +25,9 @@ Array = NDArray[Any]
 
 MAX_SHOWN_ELEMENTS: Final = 1024
 """Elements of a constant that onnx sees, to infer the size of a result: shapes, sizes, axes."""
+
+MAX_SESSIONS: Final = 64
+"""That are kept to be used again."""
 
 UNKNOWN_BUT_BOUNDED: Final = frozenset({"NonZero", "Unique", "Compress"})
 """Operators whose result has a size that only the data tell, and never much more of it than of the data."""
@@ -37,17 +45,21 @@ class Call:
         pairs = zip(self.node.inputs, self.arrays, strict=True)
         return {str(v.name): array for v, array in pairs if v is not None and array is not None}
 
+    @cached_property
+    def types(self) -> dict[str, onnx.TypeProto] | None:
+        """Of the results that have a name, None if onnx cannot infer all of them."""
+        return _result_types(self)
+
 
 def expected_bytes(call: Call) -> int | None:
     """Infer the bytes of the results without computing them (a lower bound for `NonZero` and the like).
 
     None where the size cannot be told or a result is no tensor of plain numbers.
     """
-    types = _result_types(call)
-    if types is None:
+    if call.types is None:
         return None
     total = 0
-    for value in types.values():
+    for value in call.types.values():
         tensor = value.tensor_type
         if ir.DataType(tensor.elem_type) not in PLAIN_DTYPES:
             return None
@@ -61,25 +73,41 @@ def expected_bytes(call: Call) -> int | None:
 
 def evaluate(call: Call) -> dict[str, Array] | None:
     """Compute the results by name; None where ONNX Runtime has no kernel for these types or refuses the values."""
-    types = _result_types(call)
-    if types is None:
+    if call.types is None:
         return None
-    feeds = call.feeds()
+    feeds = {f"i{at}": array for at, array in enumerate(call.arrays) if array is not None}
+    try:
+        results = _session(_model(call, feeds, call.types)).run(None, feeds)
+    except Exception:  # an operator that cannot be computed now is left for when the model runs
+        log.debug("%s is not folded", call.node.name, exc_info=True)
+        return None
+    return dict(zip(call.types, results, strict=True))
+
+
+def _model(call: Call, feeds: dict[str, Array], types: dict[str, onnx.TypeProto]) -> bytes:
+    """A model of the node alone, without its names: `i0`, `i1`, … are its inputs and `o0`, … its outputs."""
+    node = ir.serde.serialize_node(call.node)
+    for field in ("name", "doc_string", "metadata_props"):
+        node.ClearField(field)
+    node.input[:] = [f"i{at}" if f"i{at}" in feeds else "" for at in range(len(call.arrays))]
+    node.output[:] = [f"o{at}" if value.name else "" for at, value in enumerate(call.node.outputs)]
     graph = helper.make_graph(
-        [ir.serde.serialize_node(call.node)],
+        [node],
         "constant",
         [helper.make_value_info(name, _type(array, shape=False)) for name, array in feeds.items()],
-        [_result(name, kind) for name, kind in types.items()],
+        [_result(name, kind) for name, kind in zip(filter(None, node.output), types.values(), strict=True)],
     )
     opset = helper.make_opsetid("", call.opset)
     version = helper.find_min_ir_version_for([opset], ignore_unknown=True)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=version)
-    try:
-        session = open_cpu_session(model.SerializeToString(), optimize=False)
-        return dict(zip(types, session.run(list(types), feeds), strict=True))
-    except Exception:  # an operator that cannot be computed now is left for when the model runs
-        log.debug("%s is not folded", call.node.name, exc_info=True)
-        return None
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@lru_cache(MAX_SESSIONS)
+def _session(model: bytes) -> ort.InferenceSession:
+    """Without an arena, which would keep the memory of the largest result."""
+    return open_cpu_session(model, optimize=False, arena=False)
 
 
 def accepts(reader: ir.Node, opset: int, results: dict[str, Array]) -> bool:
@@ -119,7 +147,6 @@ def accepts(reader: ir.Node, opset: int, results: dict[str, Array]) -> bool:
 
 
 def _result_types(call: Call) -> dict[str, onnx.TypeProto] | None:
-    """Infer the type of each result that has a name, None if onnx cannot infer all of them."""
     names = [str(value.name) for value in call.node.outputs if value.name]
     feeds = call.feeds()
     try:

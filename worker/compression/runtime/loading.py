@@ -20,18 +20,24 @@ MAX_WHY_CHARACTERS: Final = 500
 
 
 def try_loading(model: Path, target: Target) -> dict[str, Any]:
-    """Load the model on one thread. The kernel ends this process after `MAX_SECONDS`, whatever the runtime does."""
-    load = opener(target)
+    """`loaded`, for which the kernel ends this process after `MAX_SECONDS`, whatever the runtime does."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(MAX_SECONDS)
+    try:
+        return loaded(model, target)
+    finally:
+        signal.alarm(0)
+
+
+def loaded(model: Path, target: Target) -> dict[str, Any]:
+    """Load the model on one thread, and say as `main` prints it what came of that."""
+    load = opener(target)
     try:
         load(model, 1)
     except Exception as error:  # the runtimes' own errors have no common base
         why = str(error).replace(str(model), model.name)[:MAX_WHY_CHARACTERS]
         operators = error.operators if isinstance(error, CannotConvert) else []
         return {"why": why or type(error).__name__, "operators": operators}
-    finally:
-        signal.alarm(0)
     return {"why": None, "operators": []}
 
 

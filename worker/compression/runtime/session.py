@@ -33,6 +33,7 @@ def open_cpu_session(
     *,
     threads: int = 1,
     optimize: bool = True,
+    arena: bool = True,
     without_optimizers: Sequence[str] = (),
     entries: Mapping[str, str] | None = None,
     profile_prefix: Path | None = None,
@@ -44,6 +45,7 @@ def open_cpu_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = FATAL_ONLY
+    options.enable_cpu_mem_arena = arena
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     for name, value in (entries or {}).items():

@@ -13,26 +13,18 @@ from worker.compression.data.formats.archive_index import write_index
 from worker.compression.data.formats.archive_kind import archive_kind
 from worker.compression.data.formats.npz import open_arrays
 from worker.compression.data.formats.pictures import pictures_table
+from worker.compression.data.formats.signatures import PARQUET, kind_of_file
 from worker.compression.data.formats.sounds import single_sound, sounds
-from worker.compression.data.formats.tables import parquet
-from worker.compression.data.formats.tables.arrow import kind_of_file
 from worker.compression.data.formats.tables.column_files import ColumnFiles, written_once
-from worker.compression.data.formats.tables.csv_file import write_csv
 from worker.compression.data.formats.tables.jsonl import write_jsonl
-from worker.compression.data.formats.tables.parquet import write_parquet
 from worker.compression.data.formats.tables.ragged import with_ragged
-from worker.compression.data.formats.tables.row_groups import open_row_groups
 from worker.compression.data.formats.tables.table_archive import read_tokenizer, table_archive, unpack_members
 from worker.compression.data.ranged import is_ranged, opened, whole
 from worker.compression.data.scratch import identity
 from worker.compression.data.table import Table
 
 HEAD_BYTES: Final = 1024
-WRITERS: Final[dict[str, Callable[[Sequence[Path], ColumnFiles], None]]] = {
-    "csv": write_csv,
-    "jsonl": write_jsonl,
-    "parquet": write_parquet,
-}
+Write = Callable[[Sequence[Path], ColumnFiles], None]
 
 
 def open_table(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Table:
@@ -56,7 +48,7 @@ def _kind(path: Path, limit: int) -> str:
         return "archive"
     if head.startswith(npy_header.MAGIC):
         return "npy"
-    if head.startswith(parquet.MAGIC):
+    if head.startswith(PARQUET):
         return "parquet"
     if kind_of_file(head) == "audio":
         return "audio"
@@ -96,11 +88,13 @@ def _archive(path: Path, scratch: Path, limit: int) -> Table:
 
 def _table(kind: str, paths: list[Path], target: Path, scratch: Path, limit: int) -> Table:
     if kind == "parquet" and len(paths) == 1 and is_ranged(paths[0]):
+        from worker.compression.data.formats.tables.row_groups import open_row_groups
+
         return open_row_groups(paths[0], target, limit)
-    if kind in WRITERS:
+    if (write := _writer(kind)) is not None:
         paths = [whole(path) for path in paths]
         size = sum(path.stat().st_size for path in paths)
-        return written_once(target, size, limit, lambda files: WRITERS[kind](paths, files))
+        return written_once(target, size, limit, lambda files: write(paths, files))
     if len(paths) > 1:
         raise Refusal("invalid_dataset", f"The archive holds {len(paths)} {kind} files, and one is read.")
     match kind:
@@ -110,3 +104,20 @@ def _table(kind: str, paths: list[Path], target: Path, scratch: Path, limit: int
             return single_sound(whole(paths[0]))
         case _:
             return Table({**with_ragged(open_arrays(paths[0], scratch, max_unpacked_bytes=limit))})
+
+
+def _writer(kind: str) -> Write | None:
+    """What writes a table of this kind; None for what is none. Arrow is imported for those that need it."""
+    match kind:
+        case "csv":
+            from worker.compression.data.formats.tables.csv_file import write_csv
+
+            return write_csv
+        case "parquet":
+            from worker.compression.data.formats.tables.parquet import write_parquet
+
+            return write_parquet
+        case "jsonl":
+            return write_jsonl
+        case _:
+            return None

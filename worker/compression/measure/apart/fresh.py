@@ -61,7 +61,9 @@ def anonymous_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(model: Path, feed: dict[str, np.ndarray], threads: int, target: Target) -> dict[str, float]:
+def measure(
+    model: Path, feed: dict[str, np.ndarray], threads: int, target: Target, most_loads: int = MAX_LOADS
+) -> dict[str, float]:
     load = opener(target)
     watch = Watch(threads)
     with PeakMemory() as peak:
@@ -71,7 +73,7 @@ def measure(model: Path, feed: dict[str, np.ndarray], threads: int, target: Targ
         for _ in range(INFERENCES):
             network.run(None, feed)
     del network
-    while len(loads) < MAX_LOADS and sum(loads) < MIN_TOTAL_SECONDS:
+    while len(loads) < most_loads and sum(loads) < MIN_TOTAL_SECONDS:
         start = time.perf_counter()
         load(model, threads)
         loads.append(time.perf_counter() - start)

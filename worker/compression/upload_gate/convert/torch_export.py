@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
-from unittest import mock
 
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip import BrokenZip, open_zip
@@ -73,6 +72,8 @@ def _nothing_unpickled() -> Iterator[None]:
 
     There is no pickle in what is loaded; this holds should torch look for one elsewhere.
     """
+    from unittest import mock  # brings all of asyncio
+
     import torch
     from torch.export.pt2_archive import _package
 

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from worker.compression.data.formats.signatures import kind_of_file
 from worker.compression.data.formats.tables.column_files import ColumnFiles, Kind
 from worker.compression.ir.arrays import Array
 
 MAX_REPEATED_BYTES = 2**26
-IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 
 @dataclass
@@ -84,15 +84,6 @@ def _repeated_bytes(batch: pa.RecordBatch) -> int:
             lengths = pc.fill_null(pc.binary_length(column.dictionary), 0)
             total += pc.sum(lengths.take(column.indices)).as_py() or 0
     return total
-
-
-def kind_of_file(head: bytes) -> Kind | None:
-    """Tell by its first 12 bytes whether a file is a picture or a sound."""
-    if head.startswith(b"fLaC") or (head.startswith(b"RIFF") and head[8:12] == b"WAVE"):
-        return "audio"
-    if head.startswith(IMAGES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
-        return "image"
-    return None
 
 
 def numbers_of(array: pa.Array) -> Array:

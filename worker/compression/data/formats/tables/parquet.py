@@ -15,7 +15,6 @@ from worker.compression.data.formats.tables.arrow import ArrowWriter
 from worker.compression.data.formats.tables.column_files import ColumnFiles, Kind
 from worker.compression.data.ranged import is_ranged, opened
 
-MAGIC: Final = b"PAR1"
 ROWS: Final = 256
 MAX_ROWS: Final = 2**28
 MAX_FOOTER_BYTES: Final = 2**26
