@@ -16,6 +16,7 @@ from app.admission.other_models import check_data, check_students, fed, judged
 from app.admission.pruning import check_pruning
 from app.admission.sparsity import check_gradual, check_sparsity
 from app.admission.training import check_teacher, check_training, trainings
+from app.admission.vocabulary import check_vocabulary
 from app.admission.weights import check_weights
 from winnow.contract import fitting
 from winnow.contract.dataset import DatasetFacts
@@ -36,6 +37,7 @@ from winnow.contract.recipe import (
     StructuredPruning,
     Taught,
     Training,
+    VocabularyPruning,
     WeightOnly,
 )
 from winnow.contract.shapes import Shapes, input_shapes
@@ -166,7 +168,7 @@ def _check_something_left(index: int, step: AnyStep, state: ModelState, included
 def _nothing_to_do(step: AnyStep) -> str:
     if isinstance(step, Training):
         return "nothing_to_train"
-    compresses = isinstance(step, StructuredPruning | Sparsity | LowRank)
+    compresses = isinstance(step, StructuredPruning | Sparsity | LowRank | VocabularyPruning)
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
@@ -186,6 +188,8 @@ def _check_own(
             check_pruning(index, step, state)
         case DepthPruning():
             check_depth(index, step, named, included, reshaped)
+        case VocabularyPruning():
+            check_vocabulary(index, step, state)
         case Sparsity():
             check_sparsity(index, step, state, named, included, reshaped)
         case WeightOnly():

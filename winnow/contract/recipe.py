@@ -24,6 +24,7 @@ from winnow.contract.steps.training import (
     Taught,
     Training,
 )
+from winnow.contract.steps.vocabulary import VocabularyPruning
 from winnow.contract.steps.weights import Binary, Palette, WeightOnly
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "StructuredPruning",
     "Taught",
     "Training",
+    "VocabularyPruning",
     "WeightOnly",
 ]
 
@@ -71,6 +73,7 @@ AnyStep = Annotated[
     | DepthPruning
     | Sparsity
     | LowRank
+    | VocabularyPruning
     | Finetune
     | Distillation
     | QuantizationAwareTraining

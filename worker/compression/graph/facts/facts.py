@@ -6,13 +6,14 @@ from typing import Final
 
 import onnx_ir as ir
 
-from winnow.contract.model import Layer, ModelFacts, ResidualBlock, TensorSpec
+from winnow.contract.model import Layer, LookupTable, ModelFacts, ResidualBlock, TensorSpec
 from worker.compression.graph.blocks.find import is_too_large, residual_blocks
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.nodes.weights import dtype_name, gathers_integer_rows
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.graph.shapes.shapes import with_shapes
+from worker.compression.graph.tables.find import find_tables
 
 QUANTIZED: Final = frozenset(
     {
@@ -59,6 +60,7 @@ def facts(model: ir.Model) -> ModelFacts:
         ],
         values=_values(model),
         blocks=_blocks(model),
+        tables=_tables(model),
     )
 
 
@@ -74,6 +76,20 @@ def _blocks(model: ir.Model) -> list[ResidualBlock] | None:
         ResidualBlock(name=each.name, layers=list(each.layers), pinned=each.reason) for each in found.pinned
     ]
     return [*blocks, *pinned]
+
+
+def _tables(model: ir.Model) -> list[LookupTable]:
+    return [
+        LookupTable(
+            name=each.name,
+            rows=each.shape[0],
+            ids=each.ids,
+            inputs=list(each.inputs),
+            pinned=each.pinned,
+        )
+        for each in find_tables(model)
+        if each.inputs
+    ]
 
 
 def _values(model: ir.Model) -> list[str] | None:
