@@ -48,6 +48,11 @@ class Table:
         return int(rows), int(width)
 
     @property
+    def readers(self) -> tuple[ir.Node, ...]:
+        """All that takes rows of it or multiplies by it."""
+        return self.gathers + self.products
+
+    @property
     def pinned(self) -> str | None:
         """Why no row of it can go, as a clause; None where rows can."""
         if self.read_otherwise is None and any(not looked_up(node) for node in self.gathers):
@@ -132,7 +137,7 @@ def _products(node: ir.Node, place: int) -> Iterator[ir.Node]:
     in another way."""
     if node.domain in ONNX and node.op_type == "Gemm" and place == 1 and rows_axis(node) == 0:
         yield node
-    if node.op_type != "Transpose" or node.attributes.get_ints("perm", [1, 0]) != [1, 0]:
+    if node.op_type != "Transpose" or list(node.attributes.get_ints("perm", [1, 0])) != [1, 0]:
         return
     turned = node.outputs[0]
     uses = list(turned.uses())
