@@ -43,6 +43,10 @@ MIN_OPSET: Final = 11
 """From which on a Gather may name the last axis."""
 BFLOAT16_LOWEST: Final = -(2.0 - 2.0**-7) * 2.0**127
 PLACES: Final = "its input counts places or segments: in the data its numbers rise by 0 or 1"
+FULL_HEADS: Final = (
+    "Logits of ids that are gone are the lowest finite number: the parity of such outputs counts these, and says "
+    "little."
+)
 ALL_SEEN: Final = "the data and `keep` have all of its ids"
 
 
@@ -77,11 +81,11 @@ def vocabulary_pruning(model: ir.Model, step: VocabularyPruning, context: Contex
     edit = GraphEdit(model)
     rows = [_prune(edit, decision, step, context) for decision in decisions]
     changed = sum(decision.choice is not None for decision in decisions)
-    notes = (
-        notes
-        if changed
-        else [f"The model stays as it was: {decisions[0].table.name}: {decisions[0].reason}."]
-    )
+    if any(row["heads"] and row["logits"] is None for row in rows):
+        notes = [*notes, FULL_HEADS]
+    if not changed:
+        why = "; ".join(f"{decision.table.name}: {decision.reason}" for decision in decisions)
+        notes = [f"The model stays as it was: {why}."]
     return StepResult(model, changed, len(decisions), notes, {"tables": rows})
 
 

@@ -13,9 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from tests.support.lookup_nets import IDS, PLACES, WIDTH, Head, bert, language_model
 from tests.support.small_nets import model, ops, run, samples
 from winnow.contract.errors import Refusal
-from winnow.contract.recipe import VocabularyPruning
-from worker.compression.apply import check
+from winnow.contract.recipe import Recipe, VocabularyPruning
+from worker.compression.apply import apply, check
 from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.tables.observe import counts_places
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.vocabulary_pruning.vocabulary_pruning import vocabulary_pruning
@@ -61,7 +62,7 @@ def rows_of(net: ir.Model, name: str = "words") -> int:
 @settings(max_examples=40, deadline=None)
 @given(
     seen=st.lists(st.integers(0, IDS - 1), min_size=2, max_size=12).filter(
-        lambda ids: max(ids) - min(ids) > 12
+        lambda ids: not counts_places(np.array([ids]))
     ),
     asked_for=st.lists(st.integers(-IDS, IDS - 1), min_size=1, max_size=20),
     fallback=st.integers(0, IDS - 1),
@@ -74,7 +75,7 @@ def test_ids_that_occur_answer_bit_by_bit_the_same_and_others_what_the_fallback_
     fallback: int,
     keep: list[Any],
 ) -> None:
-    net, row = language_model("none"), np.array([seen[::-1]])
+    net, row = language_model("none"), np.array([seen])
     before = net.clone()
     result = done(net, tmp_path_factory.mktemp("law"), {"ids": row}, fallback_id=fallback, keep=keep)
     stays = {*seen, fallback, *(id_ for id_ in keep if isinstance(id_, int))}
@@ -190,6 +191,48 @@ def test_an_artifact_can_be_pruned_again_by_its_old_ids(tmp_path: Path) -> None:
     assert ops(net).count("Gather") == 2
     ids, taken_for = np.array([[3, 9, 59, 5, 0]]), np.array([[3, 9, 59, 59, 3]])
     assert np.array_equal(run(net, {"ids": ids}), run(before, {"ids": taken_for}))
+
+
+def test_what_is_left_can_be_trained_and_cut_further(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    net = model(
+        """(int64[N,L] ids) => (float[N,4] y) {
+            w = Gather (words, ids)
+            m = ReduceMean <axes=[1], keepdims=0> (w)
+            [hidden] h = MatMul (m, first)
+            r = Relu (h)
+            [last] y = MatMul (r, second)
+        }""",
+        {
+            "words": rng.normal(size=(IDS, WIDTH)).astype(np.float32),
+            "first": rng.normal(size=(WIDTH, 32)).astype(np.float32),
+            "second": rng.normal(size=(32, 4)).astype(np.float32),
+        },
+    )
+    rows = samples(tmp_path / "data", net, ids=np.tile(SEEN, (8, 1)), labels=np.arange(16) % 4)
+    whole = net.clone()
+    steps = [
+        {"kind": "vocabulary_pruning"},
+        {"kind": "channel_pruning", "amount": 0.5, "criterion": "l2", "repair": False},
+        {"kind": "distillation", "steps": 2, "batch_size": 8, "validation": 0, "learning_rate": 0.01},
+        {"kind": "int8_dynamic"},
+    ]
+    for number, step in enumerate(Recipe.model_validate({"steps": steps}).steps):
+        (scratch := tmp_path / str(number)).mkdir()
+        context = Context(
+            scratch,
+            0,
+            Silent(),
+            rows,
+            curves=scratch / "curves",
+            training=lambda _: rows,
+            seen=lambda _: [rows],
+            model=lambda _: whole.clone(),
+        )
+        result = apply(net, step, context)
+        assert result.changed, step.kind
+        net = normalise(result.model)
+    assert run(net, {"ids": SEEN}).shape == (2, 4)
 
 
 # --- heads
