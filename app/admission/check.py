@@ -17,6 +17,7 @@ from app.admission.pruning import check_pruning
 from app.admission.sparsity import check_gradual, check_sparsity
 from app.admission.student import check_student
 from app.admission.training import check_outputs, check_teacher, check_training, trainings
+from app.admission.vocabulary import check_vocabulary
 from app.admission.weights import check_weights
 from winnow.contract import fitting
 from winnow.contract.dataset import DatasetFacts
@@ -38,6 +39,7 @@ from winnow.contract.recipe import (
     Student,
     Taught,
     Training,
+    VocabularyPruning,
     WeightOnly,
 )
 from winnow.contract.shapes import Shapes, input_shapes
@@ -169,7 +171,7 @@ def _check_something_left(index: int, step: AnyStep, state: ModelState, included
 def _nothing_to_do(step: AnyStep) -> str:
     if isinstance(step, Training):
         return "nothing_to_train"
-    compresses = isinstance(step, StructuredPruning | Student | Sparsity | LowRank)
+    compresses = isinstance(step, StructuredPruning | Student | Sparsity | LowRank | VocabularyPruning)
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
@@ -191,6 +193,8 @@ def _check_own(
             check_depth(index, step, named, included, reshaped)
         case Student() if not reshaped:
             check_student(f"recipe.steps.{index}", step, state.facts)
+        case VocabularyPruning():
+            check_vocabulary(index, step, state)
         case Sparsity():
             check_sparsity(index, step, state, named, included, reshaped)
         case WeightOnly():

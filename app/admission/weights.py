@@ -41,4 +41,5 @@ def _eligible(step: Weights) -> frozenset[str]:
 
 def _all_eligible(step: Weights) -> frozenset[str]:
     """The operators that the step takes where it is not told to leave some."""
-    return MATMULS_AND_CONV | EMBEDDINGS if isinstance(step, WeightOnly) else MATMULS_AND_CONV
+    takes_tables = isinstance(step, WeightOnly) or (isinstance(step, LowRank) and step.rank != "macs")
+    return MATMULS_AND_CONV | EMBEDDINGS if takes_tables else MATMULS_AND_CONV

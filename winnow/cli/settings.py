@@ -154,6 +154,8 @@ def _is_list(kind: type[BaseModel], key: str, value: str) -> bool:
 
 
 def _item(key: str, value: str) -> Any:
+    if key == "keep":  # ids and ranges of them
+        return _json_or_text(value)
     if key != "features":
         return value
     if value.startswith("{"):

@@ -83,7 +83,7 @@ def first_sentence(step: type[BaseModel]) -> str:
 def needed_data(step: type[Step]) -> str:
     """`none`, `calibration`, `none, or calibration` where a setting needs it."""
     more = {need for needs in needed_by_settings(step).values() for need in needs}
-    return ", or ".join([_listed(needed(step)), *sorted(more)])
+    return ", or ".join([_needed_in_any_case(step), *sorted(more)])
 
 
 def needed_in_words(step: type[Step]) -> str:
@@ -93,7 +93,11 @@ def needed_in_words(step: type[Step]) -> str:
         settings.setdefault(_listed(needs), []).append(setting)
     more = [f"{needs} for {', '.join(those)}" for needs, those in settings.items()]
     instead = step.without_data if needed(step) and not step.needs else ""
-    return f"{'; '.join([_listed(needed(step)), *more])}.{instead}"
+    return f"{'; '.join([_needed_in_any_case(step), *more])}.{instead}"
+
+
+def _needed_in_any_case(step: type[Step]) -> str:
+    return "calibration or training" if step.or_training else _listed(needed(step))
 
 
 def _listed(needs: Iterable[str]) -> str:

@@ -50,6 +50,19 @@ class ResidualBlock(ResponseModel):
     )
 
 
+class LookupTable(ResponseModel):
+    """A matrix of which an input of the model says the rows: words, categories, and positions or segments where these
+    are inputs."""
+
+    name: str = Field(description="Name of the constant, which patterns may name.")
+    rows: int = Field(description="How many rows it has.")
+    ids: int = Field(
+        description="How many ids it has: as many as rows, unless a vocabulary was pruned before."
+    )
+    inputs: list[str] = Field(description="Names of the inputs that are looked up in it.")
+    pinned: str | None = Field(description="Why no row can be taken out, as a clause; null where rows can.")
+
+
 class Layer(ResponseModel):
     """A node with a weight: `weight` is the weight's shape, `macs` at batch 1 (null where shapes are unknown).
 
@@ -107,6 +120,11 @@ class ModelFacts(ResponseModel):
         default=None,
         description="Its residual blocks, those that can be taken out first; null where it is too large to find them "
         "or was inspected before they were looked for.",
+    )
+    tables: list[LookupTable] | None = Field(
+        default=None,
+        description="The tables that its inputs are looked up in; null where it was inspected before they were looked "
+        "for.",
     )
     stored: Stored | None = Field(
         default=None,

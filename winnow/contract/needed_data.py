@@ -32,11 +32,13 @@ def check_needed_data(refusals: Refusals, request: ClosedJob) -> None:
 
 
 def _check_need(request: ClosedJob, index: int, step: AnyStep, need: Need) -> None:
-    if need not in uses(request.data):
+    roles = [need, *(["training"] if need == "calibration" and step.or_training else [])]
+    if uses(request.data).keys().isdisjoint(roles):
         raise Refusal(
             "missing_data",
-            f"Step {index} ({step.kind}) needs {need} data. Upload an .npz to /v1/datasets and name it "
-            f"in data.{need}.{step.without_data if need == 'calibration' else ''}",
+            f"Step {index} ({step.kind}) needs {' or '.join(roles)} data. Upload an .npz to /v1/datasets and name it "
+            f"in {' or '.join(f'data.{role}' for role in roles)}."
+            f"{step.without_data if need == 'calibration' else ''}",
             field=f"data.{need}",
         )
 

@@ -24,6 +24,7 @@ from winnow.contract.steps.training import (
     Taught,
     Training,
 )
+from winnow.contract.steps.vocabulary import VocabularyPruning
 from winnow.contract.steps.weights import Binary, Palette, WeightOnly
 from winnow.contract.steps.zeros import Gradual
 
@@ -56,6 +57,7 @@ __all__ = [
     "Student",
     "Taught",
     "Training",
+    "VocabularyPruning",
     "WeightOnly",
 ]
 
@@ -74,6 +76,7 @@ AnyStep = Annotated[
     | Student
     | Sparsity
     | LowRank
+    | VocabularyPruning
     | Finetune
     | Distillation
     | QuantizationAwareTraining

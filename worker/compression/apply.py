@@ -31,6 +31,7 @@ from winnow.contract.recipe import (
     Student,
     Taught,
     Training,
+    VocabularyPruning,
     WeightOnly,
 )
 from worker.compression.channel_pruning.channel_pruning import channel_pruning
@@ -52,13 +53,16 @@ from worker.compression.sparsity.sparsity import sparsity
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.student.plan import check_student
 from worker.compression.student.student import student
+from worker.compression.vocabulary_pruning.candidates import check_vocabulary
+from worker.compression.vocabulary_pruning.vocabulary_pruning import vocabulary_pruning
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
     """Refuse what can be known before any work.
 
     Raises `Refusal` `unsupported_operator` naming operator and node; `does_not_divide` and
-    `nothing_to_compress` for `sparsity`; `nothing_to_compress` and `invalid_request` for `depth_pruning`;
+    `nothing_to_compress` for `sparsity`; `nothing_to_compress` and `invalid_request` for `depth_pruning` and
+    `vocabulary_pruning`;
     these, `does_not_divide` and `nothing_to_train` for `student`.
     """
     upload, reshaped = model, False
@@ -73,6 +77,8 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
             check_depth(model, step)
         if isinstance(step, Student) and not earlier:
             check_student(model, step)
+        if isinstance(step, VocabularyPruning):
+            check_vocabulary(model, step)
         training = step.recovery if isinstance(step, StructuredPruning) else step
         if not isinstance(training, Training) and not _asks_gradients(step):
             continue
@@ -125,6 +131,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
             return sparsity(model, step, context)
         case ChannelPruning():
             return channel_pruning(model, step, context)
+        case VocabularyPruning():
+            return vocabulary_pruning(model, step, context)
         case DepthPruning():
             return depth_pruning(model, step, context)
         case Student():

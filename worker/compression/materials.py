@@ -72,6 +72,7 @@ class Materials:
             curves=curves,
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,
+            seen=self.seen,
             model=self.model,
             shared=self.shared,
             unfinished=unfinished,
@@ -124,6 +125,14 @@ class Materials:
         if samples is None:
             raise Refusal("missing_data", "The step needs training data.", field="data.training")
         return samples.unpadded()
+
+    def seen(self, inputs: list[TensorSpec]) -> list[Samples]:
+        """Calibration and training data, as far as there are some: all that steps may learn from."""
+        calibration, training = self.data.calibration, self.data.training
+        opened = (
+            self.samples(s, inputs) for s in (calibration, training if training != calibration else None)
+        )
+        return [samples for samples in opened if samples is not None]
 
     def model(self, name: str) -> ir.Model:
         """The upload itself (`original`), or another by its id: in normal form and float32, the caller's own."""

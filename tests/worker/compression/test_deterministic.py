@@ -17,6 +17,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.support.graphs import cnn
+from tests.support.lookup_nets import language_model
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
@@ -45,6 +46,7 @@ RECIPES: Final[list[list[dict[str, Any]]]] = [
     [{"kind": "bfloat16"}],
     [{"kind": "channel_pruning", "scope": "isomorphic", "round_to": 1}],
     [{"kind": "depth_pruning", "samples": 16}],
+    [{"kind": "vocabulary_pruning"}, {"kind": "low_rank", "rank": "parameters"}],
     [{"kind": "sparsity", "criterion": "hessian"}],
     [{"kind": "low_rank"}, {"kind": "distillation", "batchnorm": "restored", **TRAINING}],
 ]
@@ -54,6 +56,7 @@ def made(folder: Path) -> list[str]:
     """The hash of what each recipe makes, all bits and all names of it; `folder` is empty."""
     rng = np.random.default_rng(0)
     arrays = {"image": rng.standard_normal((32, 3, 4, 4), np.float32), "labels": rng.integers(0, 10, 32)}
+    arrays["ids"] = rng.integers(0, 30, (32, 5))
     np.savez(folder / "data.npz", **arrays)
     return [_hash(_made(steps, folder)) for steps in RECIPES]
 
@@ -62,7 +65,8 @@ def _made(steps: list[dict[str, Any]], folder: Path) -> ir.Model:
     def opened(inputs: list[TensorSpec]) -> Samples:
         return open_samples(Source(folder / "data.npz"), inputs, folder)
 
-    original = normalise(ir.from_proto(cnn(channels=8, size=4)))
+    looks_up = steps[0]["kind"] == "vocabulary_pruning"
+    original = language_model("tied") if looks_up else normalise(ir.from_proto(cnn(channels=8, size=4)))
     net = original.clone()
     for step in steps:
         (scratch := folder / str(len(list(folder.iterdir())))).mkdir()
@@ -72,6 +76,7 @@ def _made(steps: list[dict[str, Any]], folder: Path) -> ir.Model:
             Silent(),
             opened(inputs_of(original)),
             curves=scratch / "curves",
+            seen=lambda inputs: [opened(inputs)],
             training=opened,
             model=lambda _: original.clone(),
         )

@@ -5,8 +5,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 
+from tests.support import small_nets
 from tests.support.digits import DECLARATION, digits
 from tests.support.made_artifacts import RECIPES, forecast_of, inspected_facts, made_artifact
 from winnow.contract.declaration import Declaration
@@ -75,6 +78,7 @@ def test_sizes_are_within_a_tenth_and_multiply_accumulates_within_two_percent(
         {"kind": "channel_pruning", "scope": "global"},
         {"kind": "low_rank"},
         {"kind": "low_rank", "rank": "energy"},
+        {"kind": "vocabulary_pruning"},
     ],
 )
 def test_what_is_chosen_by_measuring_is_not_told_nor_what_follows_it(step: dict[str, object]) -> None:
@@ -106,3 +110,48 @@ def test_groups_of_an_excluded_layer_are_not_cut() -> None:
     cut = forecast_of(facts, [{**step, "exclude": ["conv1", "conv2"]}])
     assert cut.macs == facts.macs
     assert forecast_of(facts, [step]).macs != facts.macs
+
+
+def words_and_product(head: str) -> ir.Model:
+    """A table of words, its head where there is one, and a product."""
+    rng = np.random.default_rng(0)
+    weights = {"words": rng.normal(size=(1000, 256)), "m": rng.normal(size=(256, 256))}
+    return small_nets.model(
+        f"""(int64[N,L] ids) => (float[N,L,{1000 if head else 256}] y) {{
+            w = Gather (words, ids)
+            {"x = MatMul (w, m)" if head else "y = MatMul (w, m)"}
+            {head}
+        }}""",
+        {name: array.astype(np.float32) for name, array in weights.items()},
+    )
+
+
+def test_a_table_counts_among_what_is_factorised(tmp_path: Path) -> None:
+    """Where a head is tied to it, its readers share what the facts do not say, and nothing is told."""
+    steps = [{"kind": "low_rank", "rank": "parameters", "amount": 0.5}]
+    path, facts = inspected(words_and_product(""), tmp_path)
+    np.savez(tmp_path / "data.npz", ids=np.arange(1000).reshape(20, 50) * 7 % 1000)
+    made = made_artifact(path, steps, Source(tmp_path / "data.npz"), tmp_path / "scratch")
+    assert forecast_of(facts, steps).size_bytes == pytest.approx(made.size_bytes, rel=SIZE_TOLERANCE)
+    assert made.size_bytes < 0.6 * path.stat().st_size
+    (tmp_path / "tied").mkdir()
+    _, tied = inspected(
+        words_and_product("t = Transpose <perm=[1, 0]> (words)\n y = MatMul (x, t)"), tmp_path / "tied"
+    )
+    assert forecast_of(tied, steps).size_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("head", "told"), [("", True), ("t = Transpose <perm=[1, 0]> (words)\n y = MatMul (x, t)", False)]
+)
+def test_multiply_accumulates_stay_where_words_go_unless_a_head_goes_with_them(
+    tmp_path: Path, head: str, told: bool
+) -> None:
+    _, facts = inspected(words_and_product(head), tmp_path)
+    forecast = forecast_of(facts, [{"kind": "vocabulary_pruning"}])
+    assert (forecast.basis, forecast.macs) == ("measured only", facts.macs if told else None)
+
+
+def inspected(net: ir.Model, folder: Path) -> tuple[Path, ModelFacts]:
+    onnx.save(ir.to_proto(net), folder / "net.onnx")
+    return folder / "net.onnx", inspected_facts(folder / "net.onnx", folder / "inspection")

@@ -39,11 +39,13 @@ DATA_FREE = [
     {"kind": "palette", "colors": 8},
     {"kind": "binary"},
     {"kind": "sparsity", "criterion": "magnitude", "sparsity": 0.5},
+    {"kind": "low_rank", "rank": "energy", "energy": 0.5, "data_aware": False},
 ]
 STEPS = [
     *DATA_FREE,
     {"kind": "weight_only", "bits": 4, "method": "gptq", "block": 32},
     {"kind": "sparsity", "criterion": "hessian", "structure": "2:4"},
+    {"kind": "low_rank", "rank": "energy", "energy": 0.8, "data_aware": True},
 ]
 
 

@@ -1,7 +1,7 @@
 """Forecast a closed recipe: the size of the file and the multiply-accumulates after each step, from facts alone.
 
 Nothing is told where a step chooses by measuring: `int8`, `mixed_precision`, `depth_pruning`, targets of latency, ranks
-by energy.
+by energy; nor where the data decides: `vocabulary_pruning`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ from winnow.contract.forecast.quantization import (
 )
 from winnow.contract.forecast.sparsity import gradual, sparsity
 from winnow.contract.forecast.student import smaller
+from winnow.contract.forecast.vocabulary import vocabulary_pruning
 from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import (
     AnyStep,
@@ -44,6 +45,7 @@ from winnow.contract.recipe import (
     QuantizationAwareTraining,
     Sparsity,
     Student,
+    VocabularyPruning,
     WeightOnly,
 )
 
@@ -87,6 +89,8 @@ def _after(network: Network, step: AnyStep, others: Mapping[str, ModelFacts]) ->
     match step:
         case Int8() | MixedPrecision() | DepthPruning():
             return network.unsized()
+        case VocabularyPruning():
+            return vocabulary_pruning(network)
         case NoOp():
             return network
         case Int8Static():

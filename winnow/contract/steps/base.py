@@ -48,12 +48,14 @@ class Step(RequestModel):
     """What all steps have in common: what `POST /v1/jobs` checks beforehand, and what is done with any step's result.
 
     `needs` is the data that no setting of the step does without; `without_data` says which settings do without
-    calibration data. `takes` is the kind of graph that a step works on: of floats, with Q/DQ nodes, or either.
+    calibration data, `or_training` that training data serves in its place. `takes` is the kind of graph that a step
+    works on: of floats, with Q/DQ nodes, or either.
     `quantizes`, and `writes_qdq`: as Q/DQ nodes. `halves`: the weights that it leaves have 16 bits.
     `stores_few_values`: its weights take few values, which can be trained as floats and are packed in the artifact.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    or_training: ClassVar[bool] = False
     without_data: ClassVar[str] = ""
     quantizes: ClassVar[bool] = False
     writes_qdq: ClassVar[bool] = False

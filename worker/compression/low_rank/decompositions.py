@@ -8,7 +8,8 @@ With o outputs, i inputs and a kernel of k positions, all for one of g groups, p
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import onnx_ir as ir
@@ -116,6 +117,17 @@ def geometry(layer: Linear, shaped: ir.Node | None) -> Geometry | None:
     kernel = layer.dims[2:]
     rows = _nominal_rows(layer, kernel) if shaped is None else _counted_rows(shaped)
     return None if rows is None else Geometry(groups, out, inner // math.prod(kernel), kernel, rows)
+
+
+def geometry_of_all(layer: Linear, shaped: Mapping[str, ir.Node]) -> Geometry | None:
+    """Read the sizes of all layers that read the weight, as one: what its parts multiply in any of them. None where a
+    shape is not known."""
+    sizes = [geometry(reader, shaped[reader.name]) for reader in layer.readers]
+    rows = [size.rows for size in sizes if size is not None]
+    if sizes[0] is None or len(rows) < len(sizes):
+        return None
+    total = OutputRows(sum(r.before for r in rows), sum(r.between for r in rows), sum(r.behind for r in rows))
+    return replace(sizes[0], rows=total)
 
 
 def _nominal_rows(layer: Linear, kernel: tuple[int, ...]) -> OutputRows:

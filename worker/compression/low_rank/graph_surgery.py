@@ -5,7 +5,7 @@ its kernel spans; a part without a bias maps the zeros of the padding to zeros, 
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Final
 
 import numpy as np
@@ -24,21 +24,27 @@ WINDOW: Final = ("kernel_shape", "strides", "pads", "dilations", "auto_pad")
 
 
 def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | None, names: Names) -> None:
-    """Replace the layer by its parts [groups, rows, columns], in place; without `bias` [outputs] it keeps its own."""
-    node, old = layer.node, layer.weight
-    if node.op_type == "Conv":
-        _convolutions(layer, split, parts, names)
-    else:
-        first = _constant(node, parts[0][0].T, f"{old.name}_in", names)
-        _insert_before(node, "MatMul", [node.inputs[0], first], {}, "in", names)
-        outputs_first = bool(node.attributes.get_int("transB", 0))
-        last = parts[1][0] if outputs_first else parts[1][0].T
-        node.replace_input_with(1, _constant(node, last, f"{old.name}_out", names))
+    """Replace the layer, and all that reads its weight, by its parts [groups, rows, columns], in place; they are stored
+    once. Without `bias` [outputs] each keeps its own."""
+    old, graph = layer.weight, graph_of(layer.node)
+    stored = [
+        new_constant(graph, names.fresh(f"{old.name}_{suffix}"), np.asarray(array, np.float32))
+        for array, suffix in zip(_as_stored(layer, split, parts), _suffixes(parts), strict=True)
+    ]
+    for reader in layer.readers:
+        if reader.node.op_type == "Conv":
+            _convolutions(reader, split, stored, parts[0].shape[0], names)
+        else:
+            insert_before(reader.node, "MatMul", [reader.node.inputs[0], stored[0]], {}, "in", names)
+            reader.node.replace_input_with(1, stored[1])
     if bias is not None:
+        node = layer.node
         node.resize_inputs(3)
-        node.replace_input_with(2, _constant(node, bias, f"{node.name}_bias", names))
+        node.replace_input_with(
+            2, new_constant(graph, names.fresh(f"{node.name}_bias"), bias.astype(np.float32))
+        )
     if not old.uses() and old.name is not None:
-        graph_of(node).initializers.pop(old.name)
+        graph.initializers.pop(old.name)
 
 
 def original_layer(part: str, layers: Container[str]) -> str:
@@ -52,31 +58,59 @@ def original_layer(part: str, layers: Container[str]) -> str:
     return name if name in layers else part
 
 
-def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names) -> None:
-    node = layer.node
+def _suffixes(parts: list[Array]) -> list[str]:
+    return ["in", "core", "out"] if len(parts) == 3 else ["in", "out"]
+
+
+def _as_stored(layer: Linear, split: Split, parts: list[Array]) -> Iterator[Array]:
+    """Lay the parts out as the nodes read them."""
+    if layer.node.op_type != "Conv":
+        yield parts[0][0].T
+        yield parts[1][0] if layer.outputs_first else parts[1][0].T
+        return
+    for part, spanned in zip(parts, _spans(layer, split), strict=True):
+        size = _size(layer, spanned)
+        groups, rows, columns = part.shape
+        yield part.reshape(groups * rows, columns // int(np.prod(size)), *size)
+
+
+def _spans(layer: Linear, split: Split) -> list[list[bool]]:
+    """Which axes of the kernel each part spans."""
     kernel = layer.dims[2:]
     all_axes, no_axes = [True] * len(kernel), [False] * len(kernel)
-    spans = {
+    return {
         "svd": [all_axes, no_axes],
         "channel": [all_axes, no_axes],
         "spatial": [[True, False], [False, True]],
         "tucker": [no_axes, all_axes, no_axes],
     }[split.kind]
+
+
+def _size(layer: Linear, spanned: list[bool]) -> list[int]:
+    return [k if spans else 1 for k, spans in zip(layer.dims[2:], spanned, strict=True)]
+
+
+def _convolutions(layer: Linear, split: Split, stored: list[ir.Value], groups: int, names: Names) -> None:
+    node, spans = layer.node, _spans(layer, split)
+    sizes = [_size(layer, spanned) for spanned in spans]  # of the weight as it was: the node gets another
     window = {name: node.attributes[name] for name in WINDOW if name in node.attributes}
-    suffixes = ["in", "core", "out"] if len(parts) == 3 else ["in", "out"]
-    for part, spanned, suffix in zip(parts, spans, suffixes, strict=True):
-        size = [k if spans else 1 for k, spans in zip(kernel, spanned, strict=True)]
-        groups, rows, columns = part.shape
-        array = part.reshape(groups * rows, columns // int(np.prod(size)), *size)
-        weight = _constant(node, array, f"{layer.weight.name}_{suffix}", names)
-        attributes = _window_along(window, size, spanned) | {"group": ir.AttrInt64("group", groups)}
-        if suffix == "out":
-            node.replace_input_with(1, weight)
-            for name in WINDOW:
-                node.attributes.pop(name, None)
-            node.attributes.update(attributes)
-        else:
-            _insert_before(node, "Conv", [node.inputs[0], weight], attributes, suffix, names)
+    *before, last = zip(stored, sizes, spans, strict=True)
+    suffixes = ["in", "core"]
+    for (weight, size, spanned), suffix in zip(before, suffixes, strict=False):
+        insert_before(
+            node, "Conv", [node.inputs[0], weight], _attributes(window, size, spanned, groups), suffix, names
+        )
+    weight, size, spanned = last
+    node.replace_input_with(1, weight)
+    for name in WINDOW:
+        node.attributes.pop(name, None)
+    node.attributes.update(_attributes(window, size, spanned, groups))
+
+
+def _attributes(
+    window: dict[str, ir.Attr], size: list[int], spanned: list[bool], groups: int
+) -> dict[str, ir.Attr]:
+    return _window_along(window, size, spanned) | {"group": ir.AttrInt64("group", groups)}
 
 
 def _window_along(window: dict[str, ir.Attr], size: list[int], spanned: list[bool]) -> dict[str, ir.Attr]:
@@ -93,7 +127,7 @@ def _window_along(window: dict[str, ir.Attr], size: list[int], spanned: list[boo
     return attributes
 
 
-def _insert_before(
+def insert_before(
     node: ir.Node,
     op: str,
     inputs: list[ir.Value | None],
@@ -101,7 +135,7 @@ def _insert_before(
     suffix: str,
     names: Names,
 ) -> None:
-    """Insert a node between this one and its data."""
+    """Insert a node between this one and its data; `inputs` are its own."""
     output = ir.Value(name=names.fresh(f"{node.name}_{suffix}_output"), type=ir.TensorType(ir.DataType.FLOAT))
     part = ir.Node(
         "",
@@ -113,8 +147,3 @@ def _insert_before(
     )
     graph_of(node).insert_before(node, part)
     node.replace_input_with(0, output)
-
-
-def _constant(node: ir.Node, array: Array, wish: str, names: Names) -> ir.Value:
-    assert isinstance(node.graph, ir.Graph)
-    return new_constant(node.graph, names.fresh(wish), array.astype(np.float32))

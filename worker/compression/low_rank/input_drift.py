@@ -82,13 +82,14 @@ def rounding_noise(second: Array) -> Array:
 def measure_drift(
     original: ir.Model, changed: ir.Model, layers: Sequence[Linear], samples: Samples
 ) -> list[Drift]:
-    """Sum up the drift of each layer's inputs. Raises what `Observer` raises."""
-    values = [layer.data for layer in layers]
+    """Sum up the drift of each layer's inputs, over all that reads its weight. Raises what `Observer` raises."""
     drifts = [Drift.empty(layer) for layer in layers]
+    readers = [(reader, sums) for layer, sums in zip(layers, drifts, strict=True) for reader in layer.readers]
+    values = [reader.data for reader, _ in readers]
     both = (Observer(model, values).run(samples) for model in (original, changed))
     for before, after in zip(*both, strict=True):
-        for layer, sums, x, y in zip(layers, drifts, before.values, after.values, strict=True):
-            sums.add(layer.columns(x, MAX_ROWS), layer.columns(y, MAX_ROWS))
+        for (reader, sums), x, y in zip(readers, before.values, after.values, strict=True):
+            sums.add(reader.columns(x, MAX_ROWS), reader.columns(y, MAX_ROWS))
     return drifts
 
 

@@ -64,18 +64,22 @@ class LayerStudy:
     geometry: Geometry
     inputs: InputStatistics | None = None
 
+    @property
+    def is_fitted_to_data(self) -> bool:
+        return self.inputs is not None
+
     def rank_options(self, convolution: Convolution) -> Iterator[Option]:
         """List every split, of all kinds and ranks, and what is lost with them."""
         problem = self._problem()
         for kind in split_kinds(self.geometry, convolution):
             for split, lost in problem.errors(kind):
                 if all(map(is_fast_rank, split.ranks)):
-                    yield Option(self.geometry.cost_of(split), split, lost)
+                    yield Option(self.geometry.cost_of(split), split, lost, len(self.layer.readers))
 
     def vbmf_options(self, convolution: Convolution) -> Iterator[Option]:
         """List of each kind the split whose ranks the weights have behind their noise; none where all is noise."""
         for kind in split_kinds(self.geometry, convolution):
-            ranks = tuple(map(_vbmf_rank, self._unfolded(kind)))
+            ranks = tuple(map(vbmf_rank_of, self._unfolded(kind)))
             if all(ranks):
                 split = Split(kind, ranks)
                 yield Option(self.geometry.cost_of(split), split)
@@ -154,7 +158,7 @@ def observe_inputs(
         narrow[layer].inputs = _statistics(layer, sums, folder / f"{number}.npy")
 
 
-def _vbmf_rank(matrices: Array) -> int:
+def vbmf_rank_of(matrices: Array) -> int:
     """Estimate the rank of the group that needs most, made a fast one."""
     most: int = min(matrices.shape[1:])
     return min(rounded_to_fast_rank(max(map(vbmf_rank, matrices))), most)
@@ -167,7 +171,7 @@ def _trace(a: Array, b: Array) -> float:
 
 def _statistics(layer: Linear, sums: Moments, path: Path) -> InputStatistics:
     second, mean = sums.hessian / sums.rows, sums.first / sums.rows
-    centred = takes_bias(layer)
+    centred = takes_bias(layer) and not layer.twins  # each has a bias of its own, and they share the weight
     if centred:
         second = second + rounding_noise(second) - mean[:, :, None] * mean[:, None, :]
     np.save(path, second.astype(np.float32))

@@ -1,4 +1,4 @@
-"""`low_rank`: layers written as two or three smaller ones, by SVD, Tucker-2 or a spatial split.
+"""`low_rank`: layers written as two or three smaller ones, by SVD, Tucker-2 or a spatial split, and tables as two.
 
 A layer's outputs are fitted on calibration data, or its weights where there is none (`reduced_rank`); ranks
 follow from the energy that is kept, from a target that is spread over the layers (`rank_allocation`), or from the
@@ -20,6 +20,7 @@ from worker.compression.low_rank.candidates import (
     find_candidates,
     with_decision,
     with_options,
+    with_reasons_of_first,
 )
 from worker.compression.low_rank.decompositions import Split
 from worker.compression.low_rank.graph_surgery import factorise
@@ -30,8 +31,10 @@ from worker.compression.low_rank.layer_study import (
     LayerStudy,
     observe_inputs,
 )
-from worker.compression.low_rank.rank_allocation import Option, allocate_ranks, cheapest
+from worker.compression.low_rank.rank_allocation import Measure, Option, allocate_ranks, cheapest
 from worker.compression.low_rank.report import as_report, target_result
+from worker.compression.low_rank.table_study import TableStudy, count_lookups
+from worker.compression.low_rank.table_surgery import factorise_table
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, refuse_quantized, why_not
 
@@ -46,8 +49,10 @@ def low_rank(model: ir.Model, step: LowRank, context: Context) -> StepResult:
     candidates, counted = find_candidates(model, step, context.shapes or None)
     if samples is not None:
         studies = [candidate.study for candidate in candidates if candidate.study is not None]
+        layers = [study for study in studies if isinstance(study, LayerStudy)]
+        count_lookups(model, [study for study in studies if isinstance(study, TableStudy)], samples)
         observe_inputs(
-            model, studies, samples, context.scratch, lambda done: context.progress.advance(done / 2)
+            model, layers, samples, context.scratch, lambda done: context.progress.advance(done / 2)
         )
     candidates = _with_decisions([with_options(candidate, step) for candidate in candidates], step)
     tasks = [(c.study, c.chosen.split) for c in candidates if c.study and c.chosen and c.chosen.split]
@@ -60,7 +65,7 @@ def low_rank(model: ir.Model, step: LowRank, context: Context) -> StepResult:
     details |= as_report(candidates, factorisations, counted)
     return StepResult(
         model,
-        len(factorisations),
+        sum(each.reason is None for each in candidates),
         len(candidates),
         _notes(model, candidates, samples, counted),
         details,
@@ -77,31 +82,46 @@ def _samples(step: LowRank, context: Context) -> Samples | None:
 
 def _with_decisions(candidates: Sequence[Candidate], step: LowRank) -> list[Candidate]:
     """Choose an option of each candidate that has some, with the reason where it stays as it is."""
-    options = iter(_chosen_options([c.options for c in candidates if c.options], step))
-    return [with_decision(c, next(options), step) if c.options else c for c in candidates]
+    able = [candidate for candidate in candidates if candidate.options]
+    options = iter(_chosen_options(able, step))
+    return with_reasons_of_first(
+        [with_decision(c, next(options), step) if c.options else c for c in candidates]
+    )
 
 
-def _chosen_options(layers: Sequence[Sequence[Option]], step: LowRank) -> list[Option]:
+def _chosen_options(able: Sequence[Candidate], step: LowRank) -> list[Option]:
     match step.rank:
         case "energy":
-            return [cheapest(options, 1 - step.energy) for options in layers]
+            return [cheapest(each.options, _measure(each), 1 - step.energy) for each in able]
         case "vbmf":
-            return [cheapest(options) for options in layers]
+            return [cheapest(each.options, _measure(each)) for each in able]
+    layers = [each.options for each in able]
     before = [getattr(options[0].cost, step.rank) for options in layers]
     budget = sum(before) * (1 - step.amount)
     return allocate_ranks(layers, budget, lambda cost: int(getattr(cost, step.rank)))
 
 
+def _measure(candidate: Candidate) -> Measure:
+    """What is to be least where no target says it: multiplications, of a table numbers."""
+    is_table = isinstance(candidate.study, TableStudy)
+    return (lambda cost: cost.parameters) if is_table else (lambda cost: cost.macs)
+
+
 def _replace_layers(
     model: ir.Model,
-    tasks: Sequence[tuple[LayerStudy, Split]],
+    tasks: Sequence[tuple[LayerStudy | TableStudy, Split]],
     samples: Samples | None,
     report_progress: Callable[[float], None],
 ) -> dict[ir.Node, Factorisation]:
-    """Replace the layers, in order: with data, each by what answers the inputs that those before it leave."""
+    """Replace the tables, then the layers in order: with data, each by what answers the inputs that those before it
+    leave."""
     original, names = model.clone(), Names(model)
-    splits = {study.layer: (study, split) for study, split in tasks}
+    splits = {s.layer: (s, split) for s, split in tasks if isinstance(s, LayerStudy)}
     factorisations: dict[ir.Node, Factorisation] = {}
+    for study, split in tasks:
+        if isinstance(study, TableStudy):
+            factorisations[study.table.readers[0]] = new = study.factorised(split)
+            factorise_table(study.table, new.parts, names)
     for run in runs_for_one_pass(list(splits)):
         measured = [layer for layer in run if splits[layer][0].inputs is not None]
         drifts = measure_drift(original, model, measured, samples) if samples is not None and measured else []
@@ -115,7 +135,7 @@ def _replace_layers(
 
 
 def _nothing_to_compress(model: ir.Model, candidates: list[Candidate]) -> Refusal:
-    wanted = "Conv, Gemm or MatMul whose parts have fewer multiplications than the whole"
+    wanted = "Conv, Gemm or MatMul whose parts have fewer multiplications than the whole, and tables of fewer numbers"
     return Refusal("nothing_to_compress", f"low_rank looks for {wanted}; {_why_unchanged(model, candidates)}")
 
 
@@ -127,7 +147,7 @@ def _notes(model: ir.Model, candidates: list[Candidate], samples: Samples | None
     notes = [] if counted else [NOMINAL_COSTS]
     if not any(candidate.chosen and candidate.chosen.split for candidate in candidates):
         notes.append(f"The model stays as it was: {_why_unchanged(model, candidates)}")
-    wide = [c.node.name for c in candidates if c.study is not None and c.study.inputs is None]
+    wide = [c.node.name for c in candidates if c.study is not None and not c.study.is_fitted_to_data]
     if samples is not None and wide:
         listed = ", ".join(map(str, wide))
         notes.append(

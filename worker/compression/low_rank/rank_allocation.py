@@ -16,25 +16,27 @@ from worker.compression.low_rank.decompositions import Cost, Split
 
 @dataclass(frozen=True)
 class Option:
-    """What a layer could become; without a split what it is. `lost` is the share of its outputs' energy."""
+    """What a layer could become; without a split what it is. `lost` is the share of its outputs' energy, in each of the
+    `readers` of its weight."""
 
     cost: Cost
     split: Split | None = None
     lost: float = 0.0
+    readers: int = 1
 
     @property
     def penalty(self) -> float:
-        return -math.log(max(1 - self.lost, 1e-12))
+        return -self.readers * math.log(max(1 - self.lost, 1e-12))
 
 
 Measure = Callable[[Cost], int]
 
 
-def cheapest(options: Iterable[Option], most_lost: float = 1.0) -> Option:
-    """Choose the option with the fewest MACs that loses no more than this: the layer as it is loses nothing."""
+def cheapest(options: Iterable[Option], measure: Measure, most_lost: float = 1.0) -> Option:
+    """Choose the option that costs least and loses no more than this: the layer as it is loses nothing."""
     return min(
         (option for option in options if option.lost <= most_lost),
-        key=lambda option: (option.cost.macs, option.lost),
+        key=lambda option: (measure(option.cost), option.lost),
     )
 
 

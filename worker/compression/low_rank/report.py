@@ -45,6 +45,8 @@ def _sums(pairs: Sequence[tuple[Cost, Cost]], name: str) -> list[int]:
 def _row(candidate: Candidate, new: Factorisation | None, counted: bool) -> dict[str, Any]:
     node, study = candidate.node, candidate.study
     row: dict[str, Any] = {"name": node.name, "op": node.op_type, "reason": candidate.reason}
+    if candidate.weight_of is not None:
+        row["weight_of"] = candidate.weight_of
     if study is None:
         return row
     before = study.geometry.cost
@@ -56,7 +58,7 @@ def _row(candidate: Candidate, new: Factorisation | None, counted: bool) -> dict
     return row | {
         "how": new.split.kind,
         "ranks": list(new.split.ranks),
-        "fitted": "weights" if study.inputs is None else "outputs",
+        "fitted": "outputs" if study.is_fitted_to_data else "weights",
         "error": round(new.error, 6),
     }
 

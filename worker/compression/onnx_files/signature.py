@@ -78,12 +78,17 @@ class Signature:
         return cls(_shapes(model.graph.inputs), _shapes(model.graph.outputs))
 
     def restore(self, model: ir.Model) -> None:
-        """Give inputs and outputs of these names and ranks their shapes back, in place."""
+        """Give inputs and outputs of these names and ranks their shapes back, in place; a step may have changed a
+        number (short logits), which stays."""
         for values, shapes in ((model.graph.inputs, self.inputs), (model.graph.outputs, self.outputs)):
             for value in values:
                 declared = shapes.get(value.name or "")
                 if declared is not None and value.shape is not None and len(value.shape) == len(declared):
-                    value.shape = declared.copy()
+                    value.shape = ir.Shape([*map(_declared_or_new, declared, value.shape)])
+
+
+def _declared_or_new(declared: int | ir.SymbolicDim, now: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
+    return now if isinstance(declared, int) and isinstance(now, int) else declared
 
 
 def _shapes(values: Iterable[ir.Value]) -> dict[str, ir.Shape]:

@@ -40,6 +40,7 @@ class Context:
     how it is timed, and on which runtime. The evaluation data itself is not here: nothing is chosen by it.
 
     `calibration` is there when the job has some; of `sized`, any of the job's data, only the shapes may be used.
+    `seen` opens calibration and training data, as far as there are some, for models with these inputs.
     `training` opens the training data for models with these inputs, and `augment` is what its declaration says.
     `model` answers another model by the name that the recipe has for it. `shared` has what other trials computed,
     `unfinished` what an earlier attempt at this step had reached.
@@ -57,6 +58,7 @@ class Context:
     curves: Path = Path()
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _refuse_missing
+    seen: Callable[[list[TensorSpec]], list[Samples]] = lambda _: []
     model: Callable[[str], ir.Model] = _refuse_missing
     upload: UploadNames = NO_UPLOAD_NAMES
     upload_bytes: int | None = None

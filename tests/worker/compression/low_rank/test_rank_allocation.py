@@ -69,6 +69,6 @@ def test_what_is_spent_is_spent_in_the_best_way_up_to_one_step(seed: int, cut: i
 
 def test_the_cheapest_keeps_what_is_asked_and_is_the_layer_itself_where_nothing_else_does() -> None:
     options = [option(100, 0.0), option(60, 0.04), option(40, 0.1), option(40, 0.2)]
-    assert cheapest(options, 0.05) == options[1]
-    assert cheapest(options, 0.15) == options[2]
-    assert cheapest(options, 0.01) == options[0]
+    assert cheapest(options, lambda cost: cost.macs, 0.05) == options[1]
+    assert cheapest(options, lambda cost: cost.macs, 0.15) == options[2]
+    assert cheapest(options, lambda cost: cost.macs, 0.01) == options[0]

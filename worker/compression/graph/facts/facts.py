@@ -6,7 +6,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from winnow.contract.model import Layer, ModelFacts, ResidualBlock, TensorSpec
+from winnow.contract.model import Layer, LookupTable, ModelFacts, ResidualBlock, TensorSpec
 from worker.compression.graph.blocks.find import Blocks, is_too_large, residual_blocks
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
@@ -14,6 +14,7 @@ from worker.compression.graph.facts.values import operator_name, type_name, valu
 from worker.compression.graph.nodes.weights import gathers_integer_rows
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.graph.shapes.shapes import with_shapes
+from worker.compression.graph.tables.find import find_tables
 
 QUANTIZED: Final = frozenset(
     {
@@ -58,6 +59,7 @@ def facts(model: ir.Model) -> ModelFacts:
         ],
         **values_of(model, shaped),
         blocks=_blocks(model),
+        tables=_tables(model),
     )
 
 
@@ -78,6 +80,20 @@ def described_blocks(blocks: Blocks) -> list[ResidualBlock]:
         ResidualBlock(name=each.name, layers=list(each.layers), pinned=each.reason) for each in blocks.pinned
     ]
     return [*free, *pinned]
+
+
+def _tables(model: ir.Model) -> list[LookupTable]:
+    return [
+        LookupTable(
+            name=each.name,
+            rows=each.shape[0],
+            ids=each.ids,
+            inputs=list(each.inputs),
+            pinned=each.pinned,
+        )
+        for each in find_tables(model)
+        if each.inputs
+    ]
 
 
 def inputs_of(model: ir.Model) -> list[TensorSpec]:

@@ -1,0 +1,189 @@
+"""`vocabulary_pruning`: rows of embedding tables that no id of the data looks up go out of the file.
+
+    Gather(table [rows, width], ids)  →  Gather(table [stay, width], Gather(places int32 [rows], ids))
+
+Ids stay as they were: those that go are taken for `fallback_id`. For ids that stay every number is the same. Heads
+with a logit for each row shrink with the table (`heads`). Abdaoui et al. 2020, "Load What You Need".
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import VocabularyPruning
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.tables.find import Table
+from worker.compression.graph.tables.observe import LookedUp, Lookups
+from worker.compression.ir.arrays import Array
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import array_of, required_input
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import refuse_quantized
+from worker.compression.steps.opset import raised
+from worker.compression.vocabulary_pruning.candidates import (
+    check_ids,
+    check_short,
+    looked_up_tables,
+    nothing_to_prune,
+    why_pinned,
+)
+from worker.compression.vocabulary_pruning.heads import (
+    Head,
+    cut_head,
+    find_heads,
+    put_back,
+    shorten_outputs,
+)
+from worker.compression.vocabulary_pruning.rows import Choice, choose_rows
+
+MIN_OPSET: Final = 11
+"""From which on a Gather may name the last axis."""
+BFLOAT16_LOWEST: Final = -(2.0 - 2.0**-7) * 2.0**127
+PLACES: Final = "its input counts places or segments: in the data its numbers rise by 0 or 1"
+FULL_HEADS: Final = (
+    "Logits of ids that are gone are the lowest finite number: the parity of such outputs counts these, and says "
+    "little."
+)
+ALL_SEEN: Final = "the data and `keep` have all of its ids"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """About one table: the rows that stay, or the reason why all do."""
+
+    table: Table
+    choice: Choice | None
+    reason: str | None
+
+
+def vocabulary_pruning(model: ir.Model, step: VocabularyPruning, context: Context) -> StepResult:
+    """Take rows out of the tables that inputs are looked up in, in place.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data`, `invalid_request`,
+    `model_does_not_run`.
+    """
+    refuse_quantized(model)
+    model, notes = raised(model, MIN_OPSET, "a remapping of ids")
+    tables = looked_up_tables(model)
+    free = [table for table in tables if why_pinned(table, step) is None]
+    if not free:
+        raise nothing_to_prune(tables, [why_pinned(table, step) for table in tables])
+    looked_up = _look_up(model, free, context)
+    words = [table for table in free if not looked_up.places.issuperset(table.inputs)]
+    check_ids(step, words)
+    counts = {table.name: count for table, count in zip(free, looked_up.counts, strict=True)}
+    decisions = [_decide(table, counts.get(table.name), table in words, step) for table in tables]
+    if not words:
+        raise nothing_to_prune(tables, [decision.reason for decision in decisions])
+    edit = GraphEdit(model)
+    rows = [_prune(edit, decision, step, context) for decision in decisions]
+    changed = sum(decision.choice is not None for decision in decisions)
+    if any(row["heads"] and row["logits"] is None for row in rows):
+        notes = [*notes, FULL_HEADS]
+    if not changed:
+        why = "; ".join(f"{decision.table.name}: {decision.reason}" for decision in decisions)
+        notes = [f"The model stays as it was: {why}."]
+    return StepResult(model, changed, len(decisions), notes, {"tables": rows})
+
+
+def _look_up(model: ir.Model, tables: list[Table], context: Context) -> LookedUp:
+    data = context.seen(inputs_of(model))
+    if not any(len(samples) for samples in data):
+        raise Refusal(
+            "missing_data",
+            "vocabulary_pruning keeps the ids that the data has: it needs calibration or training data.",
+            field="data.calibration",
+        )
+    return Lookups(model, tables).count(data)
+
+
+def _decide(table: Table, counts: Array | None, is_words: bool, step: VocabularyPruning) -> Decision:
+    if counts is None:
+        return Decision(table, None, why_pinned(table, step))
+    if not is_words:
+        return Decision(table, None, PLACES)
+    choice, (_, width) = choose_rows(table, counts, step), table.shape
+    if not choice.gone:
+        return Decision(table, None, ALL_SEEN)
+    if table.remapping is None and choice.gone * width <= table.ids:
+        reason = f"the {choice.gone} rows that could go take no more than a remapping of {table.ids} ids"
+        return Decision(table, None, reason)
+    return Decision(table, choice, None)
+
+
+def _prune(edit: GraphEdit, decision: Decision, step: VocabularyPruning, context: Context) -> dict[str, Any]:
+    """Cut one table, its heads, and put the remapping in front; returns its row of the report."""
+    table, choice = decision.table, decision.choice
+    row: dict[str, Any] = {"table": table.name, "inputs": list(table.inputs), "reason": decision.reason}
+    if choice is None:
+        return row | {"rows": [table.shape[0]] * 2, "heads": []}
+    heads = find_heads(edit.model, table)
+    if step.head == "short":
+        check_short(edit.model, heads)
+    lowest = _lowest(edit.model, context) if heads and step.head == "full" else 0.0
+    places = edit.new_constant(f"{table.name}_places", choice.places)
+    for head in heads:
+        cut_head(edit, head, choice.stays)
+    _cut_table(table, choice.stays)
+    _remap(edit, table, choice, places)
+    if step.head == "full":
+        _put_back(edit, heads, choice, places, lowest)
+    else:
+        for head in heads:
+            shorten_outputs(edit.model, head, len(choice.stays) - choice.gone)
+    if not places.uses():
+        edit.graph.initializers.pop(str(places.name))
+    return row | {
+        "rows": [len(choice.stays), len(choice.stays) - choice.gone],
+        "seen": choice.seen,
+        "fallback_id": int(np.flatnonzero(choice.ids == choice.fallback)[0]),
+        "heads": [str(head.product.name) for head in heads],
+        "logits": choice.staying_ids if heads and step.head == "short" else None,
+    }
+
+
+def _cut_table(table: Table, stays: Array) -> None:
+    short = ir.tensor(np.ascontiguousarray(array_of(table.weight)[stays]), name=table.weight.name)
+    table.weight.const_value, table.weight.shape = short, ir.Shape(short.shape.numpy())
+
+
+def _remap(edit: GraphEdit, table: Table, choice: Choice, places: ir.Value) -> None:
+    """Let every lookup go through the remapping, or through that of an earlier pruning with new numbers."""
+    earlier = table.remapping
+    if earlier is not None:
+        composed = edit.new_constant(str(earlier.name), choice.places[choice.ids])
+        for node in {required_input(gather, 1).producer() for gather in table.gathers}:
+            assert node is not None
+            node.replace_input_with(0, composed)
+            node.outputs[0].type = ir.TensorType(ir.DataType.INT32)
+        return
+    remapped: dict[ir.Value, ir.Value] = {}
+    for gather in table.gathers:
+        ids = required_input(gather, 1)
+        if ids not in remapped:
+            node = edit.new_node("Gather", [places, ids], f"{ids.name}_places", {"axis": 0})
+            node.outputs[0].type, node.outputs[0].shape = ir.TensorType(ir.DataType.INT32), ids.shape
+            edit.graph.insert_before(gather, node)
+            remapped[ids] = node.outputs[0]
+        gather.replace_input_with(1, remapped[ids])
+
+
+def _put_back(edit: GraphEdit, heads: list[Head], choice: Choice, places: ir.Value, lowest: float) -> None:
+    if not heads:
+        return
+    stays = edit.new_constant(f"{places.name}_stay", choice.stays)
+    floor = edit.new_constant(f"{places.name}_lowest", np.array(lowest, np.float32))
+    for head in heads:
+        put_back(edit, head, stays, places, floor)
+
+
+def _lowest(model: ir.Model, context: Context) -> float:
+    """The lowest finite number of the narrowest floats that the artifact answers in."""
+    outputs = {value.dtype for value in context.as_written(model).graph.outputs}
+    floats = [kind for kind in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) if kind in outputs]
+    if floats and floats[0] == ir.DataType.FLOAT16:
+        return float(np.finfo(np.float16).min)
+    return BFLOAT16_LOWEST if floats else float(np.finfo(np.float32).min)
