@@ -12,10 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.channels.heads import queries_by_class
 from worker.compression.graph.channels.labelling import Labelling
 from worker.compression.graph.channels.ledger import Vector, joined
 
 Role = Literal["output", "input", "other"]
+Unit = Literal["channel", "head", "embedding"]
+"""What one channel of a group is: a whole attention head, or one of the width of the residual stream."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,21 @@ class Group:
     """Channels that are alike: slices of the same axes of the same initializers (coupled layers).
 
     `producers` and `consumers` are the nodes whose weight's output or input axis they are; the channels are in the
-    order of the first producer's output axis.
+    order of the first producer's output axis. Where queries share keys and values, a head is `queries` of them.
     """
 
     name: str
     channels: tuple[Channel, ...]
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    unit: Unit = "channel"
+    queries: int = 1
+
+    @property
+    def width(self) -> int:
+        """How many values a head passes on to the projection behind it; 1 for other channels."""
+        read = (len(part.indices) for part in self.channels[0].parts if part.role == "input")
+        return max(read, default=1) if self.unit == "head" else 1
 
 
 @dataclass(frozen=True)
@@ -79,15 +90,28 @@ def groups_of(labelling: Labelling) -> tuple[Groups, dict[Channel, int]]:
 
 def describe(groups: Groups) -> list[dict[str, Any]]:
     """Return the groups readably, for a report: what each group couples, then what cannot be cut and why (`pinned`)."""
-    free = [_row(g.name, len(g.channels), g.producers, g.consumers, None) for g in groups.groups]
+    free = [
+        _row(g.name, len(g.channels), g.producers, g.consumers, None, g.unit, g.queries, g.width)
+        for g in groups.groups
+    ]
     return free + [_row(p.node, p.channels, (p.node,), (), p.reason) for p in groups.pinned]
 
 
 def _row(
-    name: str, channels: int, producers: tuple[str, ...], consumers: tuple[str, ...], pinned: str | None
+    name: str,
+    channels: int,
+    producers: tuple[str, ...],
+    consumers: tuple[str, ...],
+    pinned: str | None,
+    unit: Unit = "channel",
+    queries: int = 1,
+    width: int = 1,
 ) -> dict[str, Any]:
     return {
         "name": name,
+        "unit": unit,
+        "queries": queries,
+        "width": width,
         "channels": channels,
         "producers": list(producers),
         "consumers": list(consumers),
@@ -100,12 +124,15 @@ def _groups(labelling: Labelling, channels: list[tuple[int, Channel]]) -> Iterat
         _layers(labelling, labelling.run.producers),
         _layers(labelling, labelling.run.consumers),
     )
+    queries = dict(queries_by_class(labelling.run, labelling.classes))
+    stream = set(labelling.stream.tolist())
     alike: dict[tuple[Any, ...], list[tuple[int, Channel]]] = {}
     for root, channel in channels:
-        key = tuple((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
-        alike.setdefault(key, []).append((root, channel))
+        unit: Unit = "head" if root in queries else "embedding" if root in stream else "channel"
+        parts = ((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
+        alike.setdefault((unit, *parts), []).append((root, channel))
     names: dict[str, int] = {}
-    for members in alike.values():
+    for (unit, *_), members in alike.items():
         root = members[0][0]
         name = producers[root][0]
         names[name] = names.get(name, 0) + 1
@@ -114,6 +141,8 @@ def _groups(labelling: Labelling, channels: list[tuple[int, Channel]]) -> Iterat
             channels=tuple(channel for _, channel in members),
             producers=producers[root],
             consumers=consumers.get(root, ()),
+            unit=unit,
+            queries=queries.get(root, 1),
         )
 
 

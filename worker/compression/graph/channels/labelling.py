@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.channels.cuttable import WHOLE_HEADS, Cuttable
+from worker.compression.graph.channels.heads import multiplies_computed_values, preferred_pieces
 from worker.compression.graph.channels.ledger import Vector, joined
 from worker.compression.graph.channels.node_view import (
     Choices,
@@ -38,8 +40,18 @@ RULE_ERRORS: Final = (AssertionError, IndexError, KeyError, TypeError, ValueErro
 class Labelling:
     """The labels of all values of a model, and what follows from them."""
 
-    def __init__(self, model: ir.Model, shapes: dict[str, Shape], choices: Choices) -> None:
-        self.run = LabelRun(choices=choices)
+    def __init__(
+        self,
+        model: ir.Model,
+        shapes: dict[str, Shape],
+        choices: Choices,
+        preferred: Choices,
+        *,
+        stream: bool = False,
+        search: bool = False,
+    ) -> None:
+        """`stream`: what is normalised and belongs to a residual stream is not pinned by that. `search`: for heads."""
+        self.run = LabelRun(choices=choices, preferred=preferred, pieces={} if search else None)
         self.values: dict[ir.Value, Labelled] = {}
         self.misfits = 0
         """Nodes that are not as their operator has it, or not for these shapes."""
@@ -50,8 +62,17 @@ class Labelling:
         for value in model.graph.outputs:
             self._pin(value, f"graph output '{value.name}'")
         self.classes = self.run.ledger.classes()
+        self.stream = self._stream()
+        """The classes that are the width of a residual stream: added up in it, and normalised over."""
+        for vector, reason in self.run.normalised:
+            if not (stream and np.isin(self.classes[vector], self.stream).all()):
+                self.run.ledger.pin(vector, reason)
         self.reasons = self.run.ledger.reason_of_labels(self.classes)
         """For each label the index of the reason that pins it, −1 for none."""
+
+    def _stream(self) -> Vector:
+        normalised = joined([vector for vector, _ in self.run.normalised])
+        return np.intersect1d(self.classes[normalised], self.classes[joined(self.run.joins)])
 
     def free(self) -> Vector:
         """Return the classes that can be cut: made by a weight, and not pinned."""
@@ -181,23 +202,28 @@ class Labelling:
             self.run.ledger.pin(vector, reason)
 
 
-def label(model: ir.Model) -> Labelling:
+def label(model: ir.Model, cuttable: Cuttable = WHOLE_HEADS) -> Labelling:
     """Label the model so that most channels are free, for numbers of the open dimensions that fit all nodes."""
     labellings: list[Labelling] = []
     for shapes in concrete_shapes(model):
-        labellings.append(labelling := _freest(model, shapes))
+        labellings.append(labelling := _freest(model, shapes, cuttable))
         if labelling.misfits == 0:
             break
     return min(labellings, key=lambda labelling: labelling.misfits)
 
 
-def _freest(model: ir.Model, shapes: dict[str, Shape]) -> Labelling:
-    best = labelling = Labelling(model, shapes, {})
+def _freest(model: ir.Model, shapes: dict[str, Shape], cuttable: Cuttable) -> Labelling:
+    preferred: Choices = {}
+    if multiplies_computed_values(model):
+        search = Labelling(model, shapes, {}, {}, search=True)
+        preferred = preferred_pieces(search.run, search.classes, cuttable.heads)
+    stream = cuttable.embedding_width
+    best = labelling = Labelling(model, shapes, {}, preferred, stream=stream)
     for _ in range(MAX_LABELLINGS - 1):
         choices = labelling.next_choices()
         if choices == labelling.run.choices:
             break
-        labelling = Labelling(model, shapes, choices)
+        labelling = Labelling(model, shapes, choices, preferred, stream=stream)
         best = max(best, labelling, key=lambda r: len(r.free()))
     return best
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.graph.channels.ledger import Ledger, Vector
+from worker.compression.graph.channels.ledger import Ledger, Vector, joined
 from worker.compression.ir.values import array_of, input_at, is_constant
 
 Axes = tuple[Vector | None, ...]
@@ -44,23 +44,49 @@ class Labelled:
         return [vector for vector in self.axes if vector is not None]
 
 
-Choices = dict[tuple[str, int], int]
-"""(node, how many choices it had before) → which of the ways to group its channels is taken."""
+SplitKey = tuple[str, int]
+"""A node, and which of its axes is taken apart."""
+Choices = dict[SplitKey, int]
+"""Which of the ways to group its channels is taken, in the order of `NodeView.choose`."""
 
 
 @dataclass
 class Split:
     """A node that had to choose: channels (i, j) stay apart by i or by j, never by both."""
 
-    key: tuple[str, int]
+    key: SplitKey
     labels: Vector
     sizes: tuple[int, ...]
     options: int
 
 
+@dataclass(frozen=True)
+class Heads:
+    """An axis along which two computed values are multiplied matrix by matrix: heads of attention.
+
+    The labels that either operand has there, None for none.
+    """
+
+    first: Vector | None
+    second: Vector | None
+
+    @property
+    def labels(self) -> Vector:
+        return joined([vector for vector in (self.first, self.second) if vector is not None])
+
+    @property
+    def shared(self) -> bool:
+        """Whether both operands have channels along it."""
+        return self.first is not None and self.second is not None
+
+
 @dataclass
 class LabelRun:
-    """All that rules note in one pass: labels and unions, the axes of weights that layers make or read, and choices."""
+    """All that rules note in one pass: labels and unions, the axes of weights that layers make or read, and choices.
+
+    `preferred`: by which piece of an axis channels stay apart, where that is known. `pieces`: in a search for heads all
+    pieces of each axis that is taken apart, with labels of their own; else None.
+    """
 
     ledger: Ledger = field(default_factory=Ledger)
     producers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
@@ -69,6 +95,15 @@ class LabelRun:
     numbers: dict[ir.Value, list[int]] = field(default_factory=dict)
     """What is computed from shapes and known."""
     choices: Choices = field(default_factory=dict)
+    preferred: Choices = field(default_factory=dict)
+    pieces: dict[SplitKey, list[Vector | None]] | None = None
+    favoured: set[int] = field(default_factory=set)
+    """Labels of preferred pieces: where they are joined with others, those are pinned."""
+    heads: list[Heads] = field(default_factory=list)
+    normalised: list[tuple[Vector, str]] = field(default_factory=list)
+    """What a normalisation is taken over, and what it says of it."""
+    joins: list[Vector] = field(default_factory=list)
+    """What residual additions have in common."""
 
 
 @dataclass
@@ -80,7 +115,6 @@ class NodeView:
     inputs: Sequence[Labelled | None]
     shapes: Sequence[Shape]
     run: LabelRun
-    _choices: int = 0
 
     def __str__(self) -> str:
         return f"{self.node.op_type} '{self.node.name}'"
@@ -103,6 +137,9 @@ class NodeView:
 
     def is_stretched(self, vector: Vector) -> bool:
         return int(vector[0]) in self.run.ledger.stretched
+
+    def is_favoured(self, vector: Vector) -> bool:
+        return int(vector[0]) in self.run.favoured
 
     def unite(self, first: Vector | None, second: Vector | None) -> None:
         if first is not None and second is not None:
@@ -139,13 +176,37 @@ class NodeView:
         self.unite(table, np.broadcast_to(table[:, :1], table.shape))
         return table[:, 0]
 
-    def choose(self, vector: Vector, sizes: Sequence[int]) -> int:
-        """Choose by which of these sizes channels stay apart: the largest, unless a run showed that to be useless."""
-        key = (str(self.node.name), self._choices)
-        self._choices += 1
-        order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]
+    def apart(self, vector: Vector, sizes: Sequence[int], axis: int) -> list[Vector | None]:
+        """Take an axis apart into pieces of these sizes: one of them, which is chosen, keeps channels apart."""
+        if len(sizes) > 1 and self.run.pieces is not None:
+            pieces = [self._piece(vector, sizes, i) for i in range(len(sizes))]
+            self.run.pieces[str(self.node.name), axis] = pieces
+            return pieces
+        chosen = self.choose(vector, sizes, axis) if len(sizes) > 1 else 0
+        made = [self.fold(vector, sizes, i) if i == chosen else None for i in range(len(sizes))]
+        if self.run.preferred.get((str(self.node.name), axis)) == chosen:
+            self.run.favoured.update(joined([v for v in made if v is not None]).tolist())
+        return made
+
+    def _piece(self, vector: Vector, sizes: Sequence[int], axis: int) -> Vector | None:
+        """Labels of a piece of its own; those that it had where it was joined with others before."""
+        table = np.moveaxis(vector.reshape(sizes), axis, 0).reshape(sizes[axis], -1)
+        return table[:, 0] if sizes[axis] > 1 and (table == table[:, :1]).all() else self.fresh(sizes[axis])
+
+    def choose(self, vector: Vector, sizes: Sequence[int], axis: int = 0) -> int:
+        """Choose by which of these sizes channels stay apart: the preferred or else the largest, unless a run showed
+        that to be useless."""
+        key = (str(self.node.name), axis)
+        first = self.run.preferred.get(key)
+        wide = (i for i, size in enumerate(sizes) if size > 1)
+        order = sorted(wide, key=lambda i: (i != first, -sizes[i], -i)) or [0]
         self.run.splits.append(Split(key, vector, tuple(sizes), len(order)))
         return order[self.run.choices.get(key, 0) % len(order)]
+
+    def normalises(self, vector: Vector | None, reason: str) -> None:
+        """Note that the node's statistics are taken over them: they stay, unless the width of the stream may go."""
+        if vector is not None:
+            self.run.normalised.append((vector, reason))
 
     def produces(self, vector: Vector | None) -> None:
         """Note that the node's weight has them along its output axis."""

@@ -1,9 +1,10 @@
 """Products with a weight: its output axis makes channels, its input axis is united with what it reads."""
 
+from itertools import zip_longest
 from typing import Final
 
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
+from worker.compression.graph.channels.node_view import Heads, Labelled, NodeView, Rule
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Axis = tuple[Vector | None, int]
@@ -29,6 +30,9 @@ def product(
         if value.weight:
             view.produces(vector)
     batches = broadcast(view, [_batch(a), _batch(b)])
+    if not (a.weight or b.weight):
+        pairs = zip_longest(reversed(a.axes[:-2]), reversed(b.axes[:-2]))
+        view.run.heads.extend(Heads(*pair) for pair in pairs)
     ends = ([rows[0]] if len(a.shape) > 1 else []) + ([columns[0]] if len(b.shape) > 1 else [])
     return view.result([*batches, *ends], zero=_stays(a, inner[0]) and _stays(b, consumed[0]))
 
@@ -184,6 +188,8 @@ def einsum(view: NodeView) -> Labelled:
                 (view.produces if letter in result else view.consumes)(vector)
         if letter not in result and not any(value.zero for value, _, _ in axes):
             view.pin(met[letter], f"{view} sums over them though they may not be zero")
+        if letter in result and len(axes) == len(values) == 2 and not any(v.weight for v in values):
+            view.run.heads.append(Heads(axes[0][1], axes[1][1]))
     return view.result([met[letter] for letter in result], zero=all(value.zero for value in values))
 
 
