@@ -161,7 +161,12 @@ def exported(style: Style, exporter: Exporter, *, seed: int = 0) -> onnx.ModelPr
     with warnings.catch_warnings(action="ignore"):
         if exporter == "dynamo":
             made = torch.onnx.export(
-                network, (x,), dynamic_shapes=({0: torch.export.Dim("N")},), dynamo=True, verbose=False, **options
+                network,
+                (x,),
+                dynamic_shapes=({0: torch.export.Dim("N")},),
+                dynamo=True,
+                verbose=False,
+                **options,
             )
             proto: onnx.ModelProto = made.model_proto
             return proto

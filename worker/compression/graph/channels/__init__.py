@@ -7,6 +7,15 @@ from worker.compression.graph.channels.groups import channel_groups
 from worker.compression.graph.channels.surgery import cut
 
 __all__ = [
-    *("WHOLE_HEADS", "Channel", "Cuttable", "Forecast", "Group", "Groups", "Part", "Pinned"),
-    *("channel_groups", "cut", "describe"),
+    "WHOLE_HEADS",
+    "Channel",
+    "Cuttable",
+    "Forecast",
+    "Group",
+    "Groups",
+    "Part",
+    "Pinned",
+    "channel_groups",
+    "cut",
+    "describe",
 ]

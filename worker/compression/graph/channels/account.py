@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.channels.heads import queries_by_class
 from worker.compression.graph.channels.labelling import Labelling
-from worker.compression.graph.channels.ledger import Vector, joined
+from worker.compression.graph.channels.labels.heads import queries_by_class
+from worker.compression.graph.channels.labels.ledger import Vector, joined
 
 Role = Literal["output", "input", "other"]
-Unit = Literal["channel", "head", "embedding"]
-"""What one channel of a group is: a whole attention head, or one of the width of the residual stream."""
+Unit = Literal["channel", "head", "head_width", "embedding"]
+"""What one channel of a group is: a whole attention head, one of the width of all heads of a layer, one of the width of
+the residual stream; or a plain channel, as the inner width of a feed-forward part."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Pinned:
     node: str
     channels: int
     reason: str
+    unit: Unit = "channel"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def describe(groups: Groups) -> list[dict[str, Any]]:
         _row(g.name, len(g.channels), g.producers, g.consumers, None, g.unit, g.queries, g.width)
         for g in groups.groups
     ]
-    return free + [_row(p.node, p.channels, (p.node,), (), p.reason) for p in groups.pinned]
+    return free + [_row(p.node, p.channels, (p.node,), (), p.reason, p.unit) for p in groups.pinned]
 
 
 def _row(
@@ -124,11 +126,10 @@ def _groups(labelling: Labelling, channels: list[tuple[int, Channel]]) -> Iterat
         _layers(labelling, labelling.run.producers),
         _layers(labelling, labelling.run.consumers),
     )
-    queries = dict(queries_by_class(labelling.run, labelling.classes))
-    stream = set(labelling.stream.tolist())
+    queries, unit_of = dict(queries_by_class(labelling.run, labelling.classes)), _units(labelling)
     alike: dict[tuple[Any, ...], list[tuple[int, Channel]]] = {}
     for root, channel in channels:
-        unit: Unit = "head" if root in queries else "embedding" if root in stream else "channel"
+        unit = unit_of.get(root, "channel")
         parts = ((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
         alike.setdefault((unit, *parts), []).append((root, channel))
     names: dict[str, int] = {}
@@ -144,6 +145,17 @@ def _groups(labelling: Labelling, channels: list[tuple[int, Channel]]) -> Iterat
             unit=unit,
             queries=queries.get(root, 1),
         )
+
+
+def _units(labelling: Labelling) -> dict[int, Unit]:
+    """What the classes are that are no plain channels."""
+    favoured = labelling.classes[sorted(labelling.run.favoured)]
+    heads = labelling.classes[joined([each.labels for each in labelling.run.heads])]
+    return {
+        **dict.fromkeys(labelling.stream.tolist(), "embedding"),
+        **dict.fromkeys(favoured.tolist(), "head_width"),
+        **dict.fromkeys(heads.tolist(), "head"),
+    }
 
 
 def _layers(labelling: Labelling, noted: list[tuple[ir.Node, Vector]]) -> dict[int, tuple[str, ...]]:
@@ -206,12 +218,13 @@ def _initializer_axes(labelling: Labelling) -> Iterator[tuple[str, int, Vector]]
 
 def _pinned(labelling: Labelling) -> Iterator[Pinned]:
     """One entry for each node and reason."""
-    reasons = labelling.run.ledger.reasons
-    counts: dict[tuple[str, str], int] = {}
+    reasons, unit_of = labelling.run.ledger.reasons, _units(labelling)
+    counts: dict[tuple[str, str, Unit], int] = {}
     for node, labels in labelling.run.producers:
-        for number in labelling.reasons[labels].tolist():
+        classes = labelling.classes[labels].tolist()
+        for root, number in zip(classes, labelling.reasons[labels].tolist(), strict=True):
             if number >= 0:
-                key = str(node.name), reasons[number]
+                key = str(node.name), reasons[number], unit_of.get(root, "channel")
                 counts[key] = counts.get(key, 0) + 1
-    for (name, reason), channels in counts.items():
-        yield Pinned(name, channels, reason)
+    for (name, reason, unit), channels in counts.items():
+        yield Pinned(name, channels, reason, unit)

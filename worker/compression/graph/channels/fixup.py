@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.graph.channels.node_view import Labelled, constant
+from worker.compression.graph.channels.labels.node_view import Labelled, constant
 from worker.compression.ir.edit import new_constant
 from worker.compression.ir.values import input_at, required_input
 

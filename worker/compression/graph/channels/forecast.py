@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from worker.compression.graph.channels.account import Group, groups_of
 from worker.compression.graph.channels.cuttable import WHOLE_HEADS, Cuttable
 from worker.compression.graph.channels.labelling import label
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled
 from worker.compression.graph.facts.cost import macs_of_shaped
 from worker.compression.graph.facts.parameters import count_of
 from worker.compression.graph.nodes.formulas import FORMULAS

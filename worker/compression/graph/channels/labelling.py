@@ -13,19 +13,18 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels.cuttable import WHOLE_HEADS, Cuttable
-from worker.compression.graph.channels.heads import multiplies_computed_values, preferred_pieces
-from worker.compression.graph.channels.ledger import Vector, joined
-from worker.compression.graph.channels.node_view import (
-    Choices,
+from worker.compression.graph.channels.labels.heads import multiplies_computed_values, preferred_pieces
+from worker.compression.graph.channels.labels.label_run import Choices, LabelRun
+from worker.compression.graph.channels.labels.ledger import Vector, joined
+from worker.compression.graph.channels.labels.node_view import (
     Labelled,
-    LabelRun,
     NodeView,
     Shape,
     originating,
 )
+from worker.compression.graph.channels.labels.sizes import Entries, computed_entries
+from worker.compression.graph.channels.labels.standins import concrete_shapes
 from worker.compression.graph.channels.rules import TABLE, UNLABELLED
-from worker.compression.graph.channels.sizes import Entries, computed_entries
-from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.values import has_subgraph, is_constant, subgraphs_of, tensor_of
 
@@ -64,6 +63,8 @@ class Labelling:
         self.classes = self.run.ledger.classes()
         self.stream = self._stream()
         """The classes that are the width of a residual stream: added up in it, and normalised over."""
+        self.stream_reasons = self.run.ledger.reason_of_labels(self.classes)[self.stream]
+        """Of each of these the index of the reason that would pin it all the same, −1 for none."""
         for vector, reason in self.run.normalised:
             if not (stream and np.isin(self.classes[vector], self.stream).all()):
                 self.run.ledger.pin(vector, reason)

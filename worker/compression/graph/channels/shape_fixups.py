@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels.fixup import Fixup, Mask
-from worker.compression.graph.channels.node_view import Labelled, constant, integers
+from worker.compression.graph.channels.labels.node_view import Labelled, constant, integers
 
 SPLIT_BY_INPUT: Final = 13
 HEADS_ON_LAST_AXIS: Final = 3

@@ -13,7 +13,7 @@ from worker.compression.graph.channels.account import Channel, Groups, groups_of
 from worker.compression.graph.channels.cuttable import WHOLE_HEADS, Cuttable
 from worker.compression.graph.channels.fixup import Fixup, Mask
 from worker.compression.graph.channels.labelling import Labelling, label
-from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.labels.ledger import Vector
 from worker.compression.graph.channels.shape_fixups import FIXUPS
 from worker.compression.graph.normal_form.tracing import trace
 from worker.compression.graph.opset.conversion import opset_of

@@ -12,11 +12,14 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Heads, Labelled, NodeView, Rule
+from worker.compression.graph.channels.labels.label_run import Heads
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule
 from worker.compression.graph.channels.rules.linear import contract
 
 Q, K, V, MASK, FIRST_OPTION = range(5)
+FLAT_AXIS: Final = 2
+"""Where heads share an axis with their width."""
 HEAD_COUNTS: Final = ("q_num_heads", "kv_num_heads", "kv_num_heads")
 
 
@@ -63,10 +66,9 @@ def _joined(view: NodeView, heads: Vector | None, count: int, v: Operand) -> Vec
 
 
 def _operand(view: NodeView, index: int, value: Labelled) -> Operand:
-    """Q, K or V, its last axis taken apart where heads lie along it. Raises `ValueError` where they do not divide it."""
+    """Take the last axis apart where heads lie along it. Raises `ValueError` where they do not divide it."""
     if len(value.shape) == 4:
-        _, heads, _, width = value.pairs()
-        return Operand(value, *heads, *width)
+        return Operand(value, value.axes[1], value.shape[1], value.axes[3], value.shape[3])
     vector, size = value.pairs()[-1]
     count = view.node.attributes.get_int(HEAD_COUNTS[index], 1)
     sizes = (count, size // count)
@@ -74,7 +76,7 @@ def _operand(view: NodeView, index: int, value: Labelled) -> Operand:
         raise ValueError(f"{count} heads do not divide {size}")
     if vector is None:
         return Operand(value, None, count, None, sizes[1])
-    heads, inside = view.apart(vector, sizes, 2 + index)
+    heads, inside = view.apart(vector, sizes, FLAT_AXIS + index)
     return Operand(value, heads, count, inside, sizes[1])
 
 
@@ -112,9 +114,7 @@ def rotary_embedding(view: NodeView) -> Labelled:
         return view.unlabelled()
     heads, inside = view.apart(vector, (count, size // count), len(x.shape) - 1)
     view.pin(inside, f"{view} turns them by angles of their own")
-    return view.result(
-        [*x.axes[:2], None if heads is None else heads.repeat(size // count)], zero=x.zero
-    )
+    return view.result([*x.axes[:2], None if heads is None else heads.repeat(size // count)], zero=x.zero)
 
 
 RULES: Final[dict[str, Rule]] = {"Attention": attention, "RotaryEmbedding": rotary_embedding}

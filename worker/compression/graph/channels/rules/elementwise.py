@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.node_view import Axes, Labelled, NodeView, Rule, constant
+from worker.compression.graph.channels.labels.node_view import Axes, Labelled, NodeView, Rule, constant
 
 Zero = Callable[[NodeView, list[Labelled]], bool]
 

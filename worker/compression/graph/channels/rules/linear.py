@@ -3,8 +3,9 @@
 from itertools import zip_longest
 from typing import Final
 
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Heads, Labelled, NodeView, Rule
+from worker.compression.graph.channels.labels.label_run import Heads
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Axis = tuple[Vector | None, int]

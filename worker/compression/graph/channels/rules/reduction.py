@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule, constant, integers
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule, constant, integers
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Zero = bool

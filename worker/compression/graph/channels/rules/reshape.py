@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import UNKNOWN, Labelled, NodeView, Rule
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import UNKNOWN, Labelled, NodeView, Rule
 
 
 @dataclass(frozen=True)

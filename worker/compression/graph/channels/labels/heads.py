@@ -12,8 +12,8 @@ from typing import Final, Literal
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.channels.ledger import Vector, joined
-from worker.compression.graph.channels.node_view import Choices, LabelRun
+from worker.compression.graph.channels.labels.label_run import Choices, LabelRun
+from worker.compression.graph.channels.labels.ledger import Vector, joined
 from worker.compression.ir.values import is_constant
 
 PRODUCTS: Final = frozenset({"MatMul", "FusedMatMul", "Einsum", "Attention"})
