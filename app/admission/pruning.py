@@ -1,6 +1,6 @@
 """Can a step cut channels: has the model what the criterion reads, and can the training between the rounds work?"""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from app.admission.model_state import ModelState
 from winnow.contract.errors import Refusal
@@ -11,7 +11,7 @@ from winnow.contract.recipe import ChannelPruning
 BATCHNORM = "BatchNormalization"
 
 
-def check_pruning(index: int, step: ChannelPruning, state: ModelState) -> None:
+def check_pruning(index: int, step: ChannelPruning, state: ModelState, included: Collection[int]) -> None:
     """Raises `nothing_to_compress`; `invalid_request` where the criterion has nothing to read, `round_to` lets no head
     go, or the width of the stream stays."""
     where = f"recipe.steps.{index}"
@@ -28,16 +28,17 @@ def check_pruning(index: int, step: ChannelPruning, state: ModelState) -> None:
             "calibration data.",
             field=f"{where}.criterion",
         )
-    if step.round_to is not None and (why := why_heads_do_not_divide(step.round_to, _heads(state.facts))):
+    round_to = step.round_to if step.heads == "whole" else None
+    if round_to is not None and (why := why_heads_do_not_divide(round_to, _heads(state.facts, included))):
         raise Refusal("invalid_request", why, field=f"{where}.round_to")
     if step.embedding_width and (why := _why_stream_stays(state)):
         raise Refusal("invalid_request", why, field=f"{where}.embedding_width")
 
 
-def _heads(facts: ModelFacts) -> Iterator[tuple[str, int, int]]:
-    """Of each group of heads the name of the first layer that makes it, how many there are, and their width."""
+def _heads(facts: ModelFacts, included: Collection[int]) -> Iterator[tuple[str, int, int]]:
+    """Of each group that is not excluded of heads the name of the first layer that makes it, how many there are, and their width."""
     for group in facts.channel_groups or ():
-        if group.unit == "head" and group.producers:
+        if group.unit == "head" and group.producers and set(included).issuperset(group.producers):
             yield facts.layers[group.producers[0]].name, group.channels, group.width
 
 

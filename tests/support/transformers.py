@@ -7,6 +7,7 @@ networks of the field write their parts.
 import logging
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from typing import Any, Final, Literal
 
@@ -152,11 +153,13 @@ class Transformer(nn.Module):
         return made
 
 
-def exported(style: Style, exporter: Exporter, *, seed: int = 0) -> onnx.ModelProto:
-    """The network as the exporter writes it, for batches of any size."""
-    torch.manual_seed(seed)
+@cache
+def exported(name: str, exporter: Exporter, opset: int | None = None) -> onnx.ModelProto:
+    """The network of this style as the exporter writes it, for batches of any size. Not to be changed."""
+    torch.manual_seed(0)
+    style = STYLES[name]
     network, x = Transformer(style).eval(), torch.randn(2, LENGTH, INPUT)
-    options: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"]}
+    options: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "opset_version": opset}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
         if exporter == "dynamo":

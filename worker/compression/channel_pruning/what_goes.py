@@ -28,9 +28,7 @@ def prunable_groups(model: ir.Model, groups: Groups, step: ChannelPruning) -> li
 def refuse_impossible(all_groups: Groups, groups: Sequence[Group], step: ChannelPruning) -> None:
     """Raises `invalid_request` where the width of the stream was asked for and stays, or no head can go for
     `round_to`. `groups`: those that are not excluded."""
-    heads = [
-        (group.name, len(group.channels), group.width) for group in all_groups.groups if group.unit == "head"
-    ]
+    heads = [(group.name, len(group.channels), group.width) for group in groups if group.unit == "head"]
     if step.round_to is not None and (why := why_heads_do_not_divide(step.round_to, heads)) is not None:
         raise Refusal("invalid_request", why, field="recipe.steps.round_to")
     if step.embedding_width and not any(group.unit == "embedding" for group in groups):

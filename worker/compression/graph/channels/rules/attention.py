@@ -35,7 +35,10 @@ class Operand:
 
 
 def attention(view: NodeView) -> Labelled:
-    """Heads of Q, K and V go together, widths of Q and K too, unless the scale follows from them: then they stay."""
+    """Heads of Q, K and V go together, widths of Q and K too, unless the scale follows from them: then they stay.
+
+    Raises `ValueError` where numbers of heads do not divide.
+    """
     values = [view.required(index) for index in (Q, K, V)]
     options = [value for value in view.inputs[FIRST_OPTION:] if value is not None]
     ranks = {len(value.shape) for value in values}
@@ -43,6 +46,8 @@ def attention(view: NodeView) -> Labelled:
         view.pin_all(f"no rule for this form of {view}")
         return view.unlabelled()
     q, k, v = (_operand(view, index, value) for index, value in enumerate(values))
+    if q.count % k.count or k.count != v.count:
+        raise ValueError(f"{q.count} heads of queries, {k.count} of keys, {v.count} of values")
     if "scale" in view.node.attributes:
         contract(view, q.value, k.value, (q.inside, q.width), (k.inside, k.width))
     else:
@@ -81,12 +86,7 @@ def _operand(view: NodeView, index: int, value: Labelled) -> Operand:
 
 
 def _together(view: NodeView, q: Operand, k: Operand, v: Operand) -> Vector | None:
-    """Unite heads of queries with those of the keys and values that they read, and of a mask that has them.
-
-    Raises `ValueError` where their numbers do not divide.
-    """
-    if q.count % k.count or k.count != v.count:
-        raise ValueError(f"{q.count} heads of queries, {k.count} of keys, {v.count} of values")
+    """Unite heads of queries with those of the keys and values that they read, and of a mask that has them."""
     shared = [
         (None if each.heads is None else each.heads.repeat(q.count // each.count), q.count)
         if each.count > 1
