@@ -36,7 +36,7 @@ def check_pruning(index: int, step: ChannelPruning, state: ModelState, included:
 
 
 def _heads(facts: ModelFacts, included: Collection[int]) -> Iterator[tuple[str, int, int]]:
-    """Of each group that is not excluded of heads the name of the first layer that makes it, how many there are, and their width."""
+    """Of each group of heads that is not excluded: the first layer that makes them, how many there are, their width."""
     for group in facts.channel_groups or ():
         if group.unit == "head" and group.producers and set(included).issuperset(group.producers):
             yield facts.layers[group.producers[0]].name, group.channels, group.width
