@@ -34,6 +34,10 @@ class Style:
     rms: bool = False
     written_out: bool = False
     """Attention as products and a softmax, rather than by torch's own function."""
+    beside_batch: bool = False
+    """One axis counts samples and heads, as in torch's `MultiheadAttention`."""
+    by_group: bool = False
+    """Queries lie along an axis of their own beside that of the keys that they share."""
 
 
 STYLES: Final[dict[str, Style]] = {
@@ -47,6 +51,8 @@ STYLES: Final[dict[str, Style]] = {
     "rotary": Style(rotary=True),
     "llama": Style(key_value_heads=2, rotary=True, feed_forward="swiglu", rms=True),
     "glu_fused": Style(feed_forward="geglu_fused", norm="post"),
+    "grouped_by_axis": Style(key_value_heads=2, written_out=True, by_group=True),
+    "beside_batch": Style(written_out=True, beside_batch=True),
     "many_heads": Style(heads=12, key_value_heads=12),
 }
 
@@ -81,10 +87,15 @@ class Attention(nn.Module):
         if self.style.rotary:
             q, k = self.turned(q), self.turned(k)
         groups = self.style.heads // self.style.key_value_heads
-        if groups > 1:
+        if self.style.by_group:
+            q, k, v = q.unflatten(1, (-1, groups)), k[:, :, None], v[:, :, None]
+        elif groups > 1:
             k, v = (self.repeated(part, groups) for part in (k, v))
         if self.style.written_out:
-            mixed = (q @ k.transpose(2, 3) / self.width**0.5).softmax(-1) @ v
+            if self.style.beside_batch:
+                q, k, v = (part.reshape(-1, LENGTH, self.width) for part in (q, k, v))
+            mixed = (q @ k.transpose(-1, -2) / self.width**0.5).softmax(-1) @ v
+            mixed = mixed.reshape(x.shape[0], self.style.heads, x.shape[1], self.width)
         else:
             mixed = nn.functional.scaled_dot_product_attention(q, k, v)
         made: Tensor = self.out(mixed.transpose(1, 2).reshape(x.shape[0], x.shape[1], -1))

@@ -54,7 +54,8 @@ class Labelling:
         self.values: dict[ir.Value, Labelled] = {}
         self.misfits = 0
         """Nodes that are not as their operator has it, or not for these shapes."""
-        self._entries: dict[ir.Value, Entries] = {}
+        self.entries: dict[ir.Value, Entries] = {}
+        """What is computed from shapes, entry by entry."""
         self._shapes = shapes
         self._opset = opset_of(model)
         self._walk(model.graph)
@@ -128,7 +129,7 @@ class Labelling:
     def _follow(self, view: NodeView) -> None:
         """Note what is computed from shapes; a float made of the number of channels would change with a cut."""
         entries = (
-            computed_entries(view.node, self._entries, view.optional(0)) if view.node.domain == "" else None
+            computed_entries(view.node, self.entries, view.optional(0)) if view.node.domain == "" else None
         )
         if entries is None:
             return
@@ -138,7 +139,7 @@ class Labelling:
             for labels in (labels for entry in entries for labels in entry.counts):
                 view.pin(labels, f"{view} computes with how many there are")
             return
-        self._entries[value] = entries
+        self.entries[value] = entries
         numbers = [entry.number for entry in entries if entry.number is not None]
         if len(numbers) == len(entries):
             self.run.numbers[value] = numbers

@@ -74,7 +74,9 @@ def split(fixup: Fixup) -> None:
 def slice_(fixup: Fixup) -> None:
     """Move each bound by what is cut before it."""
     x = fixup.input_labels()
-    starts, ends = (integers(fixup.node, n, i, fixup.numbers) for n, i in (("starts", 1), ("ends", 2)))
+    starts, ends = (
+        integers(fixup.node, n, i, fixup.labelling.run.numbers) for n, i in (("starts", 1), ("ends", 2))
+    )
     if x is None or starts is None or ends is None or not fixup.new_sizes(x):
         return
     axes = integers(fixup.node, "axes", 3) or list(range(len(starts)))

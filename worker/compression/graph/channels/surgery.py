@@ -56,7 +56,7 @@ def remove(labelling: Labelling, model: ir.Model, classes: Vector) -> None:
     opset = opset_of(model)
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         if node.op_type in FIXUPS and node.outputs[0] in labelling.values:
-            FIXUPS[node.op_type](Fixup(node, labelling.values, gone, opset, labelling.run.numbers))
+            FIXUPS[node.op_type](Fixup(node, labelling, gone, opset))
     for value, labelled in labelling.values.items():
         if value.is_initializer():
             _shorten(value, [None if v is None else ~gone[v] for v in labelled.axes])

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels.labels.label_run import Choices, LabelRun
-from worker.compression.graph.channels.labels.ledger import Vector, joined
+from worker.compression.graph.channels.labels.ledger import NONE, Vector, joined
 from worker.compression.ir.values import is_constant
 
 PRODUCTS: Final = frozenset({"MatMul", "FusedMatMul", "Einsum", "Attention"})
@@ -30,22 +30,27 @@ def multiplies_computed_values(model: ir.Model) -> bool:
 def preferred_pieces(run: LabelRun, classes: Vector, heads: Literal["whole", "inside"]) -> Choices:
     """By which piece channels stay apart where an axis holds heads: by head, or by place in a head.
 
-    `run` is a search for heads, `classes` those of its labels.
+    `run` is a search for heads, `classes` those of its labels. A piece may be taken apart again behind: what its own
+    pieces are, it holds.
     """
-    ranks = np.zeros(len(classes), np.int64)
+    ranks, holds_inside = np.zeros(len(classes), np.int64), np.zeros(len(classes), bool)
     for each in run.heads:
-        members = classes[each.labels]
-        ranks[members] = np.maximum(ranks[members], 1 + each.shared)
+        ranks[classes[each.labels]] = np.maximum(ranks[classes[each.labels]], 1 + each.shared)
     preferred: Choices = {}
-    for key, pieces in (run.pieces or {}).items():
-        sizes = [0 if labels is None else len(labels) for labels in pieces]
-        rank = [0 if labels is None else int(ranks[classes[labels]].max()) for labels in pieces]
-        if not any(rank):
+    for key, (whole, pieces) in reversed((run.pieces or {}).items()):
+        members = [classes[NONE if labels is None else labels] for labels in pieces]
+        rank = [int(ranks[each].max(initial=0)) for each in members]
+        inside = [bool(holds_inside[each].any()) for each in members]
+        if not any(rank) and not any(inside):
             continue
+        ranks[classes[whole]] = np.maximum(ranks[classes[whole]], max(rank))
         if heads == "whole":
-            preferred[key] = max(range(len(pieces)), key=lambda i: (rank[i], sizes[i]))
-        else:
-            preferred[key] = max(range(len(pieces)), key=lambda i: (not rank[i], sizes[i]))
+            preferred[key] = max(range(len(pieces)), key=lambda i: (rank[i], len(members[i])))
+        elif places := [i for i, holds in enumerate(inside) if holds] or [
+            i for i, n in enumerate(rank) if not n
+        ]:
+            preferred[key] = max(places, key=lambda i: len(members[i]))
+            holds_inside[classes[whole]] = True
     return preferred
 
 
@@ -56,7 +61,8 @@ def queries_by_class(run: LabelRun, classes: Vector) -> Iterator[tuple[int, int]
         if len(each.labels):
             longest = max((v for v in (each.first, each.second) if v is not None), key=len)
             members, counts = np.unique(classes[longest], return_counts=True)
-            yield from zip(members.tolist(), (counts // _repeats(classes[longest])).tolist(), strict=True)
+            queries = each.queries * counts // _repeats(classes[longest])
+            yield from zip(members.tolist(), queries.tolist(), strict=True)
 
 
 def _repeats(members: Vector) -> int:

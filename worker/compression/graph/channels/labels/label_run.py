@@ -26,11 +26,13 @@ class Split:
 class Heads:
     """An axis along which two computed values are multiplied matrix by matrix: heads of attention.
 
-    The labels that either operand has there, None for none.
+    The labels that either operand has there, None for none. `queries`: how often one operand's matrices are read along
+    other axes of this kind, by queries that share keys and values.
     """
 
     first: Vector | None
     second: Vector | None
+    queries: int = 1
 
     @property
     def labels(self) -> Vector:
@@ -46,8 +48,8 @@ class Heads:
 class LabelRun:
     """All that rules note in one pass: labels and unions, the axes of weights that layers make or read, and choices.
 
-    `preferred`: by which piece of an axis channels stay apart, where that is known. `pieces`: in a search for heads all
-    pieces of each axis that is taken apart, with labels of their own; else None.
+    `preferred`: by which piece of an axis channels stay apart, where that is known. `pieces`: in a search for heads the
+    labels of each axis that is taken apart, and of all its pieces, which have their own; else None.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -58,7 +60,7 @@ class LabelRun:
     """What is computed from shapes and known."""
     choices: Choices = field(default_factory=dict)
     preferred: Choices = field(default_factory=dict)
-    pieces: dict[SplitKey, list[Vector | None]] | None = None
+    pieces: dict[SplitKey, tuple[Vector, list[Vector | None]]] | None = None
     favoured: set[int] = field(default_factory=set)
     """Labels of preferred pieces: where they are joined with others, those are pinned."""
     heads: list[Heads] = field(default_factory=list)

@@ -119,7 +119,7 @@ class NodeView:
         """Take an axis apart into pieces of these sizes: one of them, which is chosen, keeps channels apart."""
         if len(sizes) > 1 and self.run.pieces is not None:
             pieces = [self._piece(vector, sizes, i) for i in range(len(sizes))]
-            self.run.pieces[str(self.node.name), axis] = pieces
+            self.run.pieces[str(self.node.name), axis] = vector, pieces
             return pieces
         chosen = self.choose(vector, sizes, axis) if len(sizes) > 1 else 0
         made = [self.fold(vector, sizes, i) if i == chosen else None for i in range(len(sizes))]

@@ -1,5 +1,7 @@
 """Products with a weight: its output axis makes channels, its input axis is united with what it reads."""
 
+import math
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Final
 
@@ -32,10 +34,17 @@ def product(
             view.produces(vector)
     batches = broadcast(view, [_batch(a), _batch(b)])
     if not (a.weight or b.weight):
-        pairs = zip_longest(reversed(a.axes[:-2]), reversed(b.axes[:-2]))
-        view.run.heads.extend(Heads(*pair) for pair in pairs)
+        view.run.heads.extend(_heads(a, b))
     ends = ([rows[0]] if len(a.shape) > 1 else []) + ([columns[0]] if len(b.shape) > 1 else [])
     return view.result([*batches, *ends], zero=_stays(a, inner[0]) and _stays(b, consumed[0]))
+
+
+def _heads(a: Labelled, b: Labelled) -> Iterator[Heads]:
+    """The axes along which whole matrices are multiplied, the last first."""
+    pairs = list(zip_longest(a.pairs()[-3::-1], b.pairs()[-3::-1], fillvalue=(None, 1)))
+    stretched = math.prod(max(m, n) for (_, m), (_, n) in pairs if m != n and 1 in (m, n))
+    for (first, m), (second, n) in pairs:
+        yield Heads(first, second, stretched if m == n else 1)
 
 
 def _stays(value: Labelled, summed: Vector | None) -> bool:
