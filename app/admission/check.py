@@ -188,7 +188,7 @@ def _check_own(
     layers = [named.layers[place] for place in included]
     match step:
         case ChannelPruning():
-            check_pruning(index, step, state)
+            check_pruning(index, step, state, included)
         case DepthPruning():
             check_depth(index, step, named, included, reshaped)
         case Student() if not reshaped:

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from tests.support import graphs
 from tests.support.ort import run
-from worker.compression.graph.channels import Channel, Groups, channel_groups, cut
+from worker.compression.graph.channels import WHOLE_HEADS, Channel, Cuttable, Groups, channel_groups, cut
 from worker.compression.graph.normal_form.normalise import normalise
 
 TOLERANCE = 1e-5
@@ -46,28 +46,42 @@ def _divides(value: ir.Value) -> bool:
     )
 
 
-def cut_and_run(model: ir.Model, channels: list[Channel], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+def cut_and_run(
+    model: ir.Model,
+    channels: list[Channel],
+    feeds: dict[str, np.ndarray],
+    cuttable: Cuttable = WHOLE_HEADS,
+) -> list[np.ndarray]:
     """The outputs after the cut. The result passes the checker, shapes included."""
-    smaller = ir.to_proto(cut(model, channels))
+    smaller = ir.to_proto(cut(model, channels, cuttable))
     onnx.checker.check_model(smaller, full_check=True)
     return run(smaller, feeds)
 
 
-def assert_laws(model: ir.Model, channels: list[Channel], feeds: dict[str, np.ndarray]) -> None:
+def assert_laws(
+    model: ir.Model,
+    channels: list[Channel],
+    feeds: dict[str, np.ndarray],
+    cuttable: Cuttable = WHOLE_HEADS,
+) -> None:
     """The cut model runs; and where the channels are zero it answers what the whole one does."""
-    cut_and_run(model, channels, feeds)
+    cut_and_run(model, channels, feeds, cuttable)
     zero = zeroed(model, channels)
-    expected, found = run(zero, feeds), cut_and_run(zero, channels, feeds)
+    assert_equal(run(zero, feeds), cut_and_run(zero, channels, feeds, cuttable))
+
+
+def assert_equal(expected: list[np.ndarray], found: list[np.ndarray], tolerance: float = TOLERANCE) -> None:
+    """Within the tolerance, relative and of each output's largest value."""
     for a, b in zip(expected, found, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(
-            b, a, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(np.abs(a).max(initial=0)))
+            b, a, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(a).max(initial=0)))
         )
 
 
-def groups_of(model: onnx.ModelProto) -> tuple[ir.Model, Groups]:
+def groups_of(model: onnx.ModelProto, cuttable: Cuttable = WHOLE_HEADS) -> tuple[ir.Model, Groups]:
     made = normal(model)
-    return made, channel_groups(made)
+    return made, channel_groups(made, cuttable)
 
 
 def sizes(groups: Groups) -> dict[str, int]:
@@ -80,8 +94,13 @@ def reasons(groups: Groups) -> dict[str, str]:
     return {pinned.node: pinned.reason for pinned in groups.pinned}
 
 
-def laws(model: onnx.ModelProto) -> Groups:
+def units(groups: Groups) -> dict[str, tuple[str, int]]:
+    """Name → what the channels of a group are, and how many it has."""
+    return {group.name: (group.unit, len(group.channels)) for group in groups.groups}
+
+
+def laws(model: onnx.ModelProto, cuttable: Cuttable = WHOLE_HEADS) -> Groups:
     """The groups of the normalised model, a third of whose channels was cut under the laws."""
-    made, groups = groups_of(model)
-    assert_laws(made, every_third(groups), graphs.feeds(model, batch=2))
+    made, groups = groups_of(model, cuttable)
+    assert_laws(made, every_third(groups), graphs.feeds(model, batch=2), cuttable)
     return groups

@@ -9,7 +9,7 @@ from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Problem
 from winnow.contract.graph_values import ValueKinds
 from winnow.contract.pinning import PINNED
-from winnow.contract.stored_weights import ChannelGroup, Stored
+from winnow.contract.stored_weights import ChannelGroup, EmbeddingWidth, Stored
 
 ModelFormat = Literal["onnx", "torch_export", "torchscript"]
 """`onnx` is also a tar or zip of one ONNX file with its external data."""
@@ -115,6 +115,10 @@ class ModelFacts(ResponseModel):
     channel_groups: list[ChannelGroup] | None = Field(
         default=None,
         description="Its channels that can be cut; null where the model is too large to follow them.",
+    )
+    embedding_widths: list[EmbeddingWidth] | None = Field(
+        default=None,
+        description="The widths of its residual streams; null where the model is too large to follow them.",
     )
     blocks: list[ResidualBlock] | None = Field(
         default=None,

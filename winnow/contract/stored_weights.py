@@ -1,6 +1,6 @@
 """What a model's file consists of, and which of its channels can be cut: what a forecast of its size rests on."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,18 @@ class ChannelGroup(ResponseModel):
     producers: list[Place] = Field(
         description="Places in the layer table of the layers that make them; excluded with any of these."
     )
+    unit: Literal["channel", "head", "head_width", "embedding"] = Field(
+        default="channel",
+        description="What each is: `head` for one of attention, with all that goes with it.",
+    )
+    width: int = Field(default=1, description="Of a head; 1 for other channels.")
+
+
+class EmbeddingWidth(ResponseModel):
+    """The width of residual streams that are normalised: channels that all layers read and write."""
+
+    channels: int = Field(description="How many there are.")
+    pinned: str | None = Field(description="Why they cannot be cut, as a clause; null where they can.")
 
 
 class StoredWeights(ResponseModel):

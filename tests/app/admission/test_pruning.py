@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.admission import HALF, STATIC, TUNE, calibration, outcome, refused, training
 from tests.support.facts import dataset_facts, model_facts
+from winnow.contract.model import ModelFacts
+from winnow.contract.stored_weights import ChannelGroup, EmbeddingWidth
 
 PRUNE = {"kind": "channel_pruning"}
 ROUNDS = {**PRUNE, "rounds": 2, "recovery": TUNE}
@@ -99,3 +101,43 @@ def test_pruning_wants_floats() -> None:
     assert "quantization_aware_training" not in problem.detail
     assert refused(HALF, PRUNE) == ("wrong_order", "recipe.steps.1.kind")
     assert outcome(PRUNE, STATIC, data=calibration()) is None
+
+
+def of_heads(**changes: Any) -> ModelFacts:
+    groups = [ChannelGroup(channels=4, producers=[1], unit="head", width=24)]
+    return model_facts(channel_groups=groups, **changes)
+
+
+@pytest.mark.parametrize(("round_to", "is_refused"), [(8, False), (48, False), (96, True), (100, True)])
+def test_heads_that_no_multiple_lets_go_are_refused(round_to: int, is_refused: bool) -> None:
+    """48 is two heads, 96 all four, 100 is no multiple of any."""
+    problem = outcome({**PRUNE, "round_to": round_to}, model=of_heads())
+    if is_refused:
+        assert problem is not None
+        assert (problem.code, problem.field) == ("invalid_request", f"{WHERE}.round_to")
+        assert "4 heads are 24 wide" in problem.detail
+        assert "/head/fc" in problem.detail
+    else:
+        assert problem is None
+    for way_out in ({"heads": "inside"}, {"exclude": ["/head/*"]}):
+        assert outcome({**PRUNE, "round_to": round_to, **way_out}, model=of_heads()) is None
+
+
+@pytest.mark.parametrize(
+    ("widths", "why"),
+    [
+        (None, None),
+        ([EmbeddingWidth(channels=384, pinned=None)], None),
+        ([EmbeddingWidth(channels=384, pinned="graph output 'y'")], "384 cannot be cut: graph output 'y'"),
+        ([], "no residual stream"),
+    ],
+)
+def test_an_embedding_width_that_stays_is_refused(
+    widths: list[EmbeddingWidth] | None, why: str | None
+) -> None:
+    problem = outcome({**PRUNE, "embedding_width": True}, model=model_facts(embedding_widths=widths))
+    assert (problem is None) == (why is None)
+    if problem is not None:
+        assert problem.field == f"{WHERE}.embedding_width"
+        assert str(why) in problem.detail
+    assert outcome(PRUNE, model=model_facts(embedding_widths=widths)) is None

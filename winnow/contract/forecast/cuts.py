@@ -1,11 +1,13 @@
-"""How many channels a cut leaves of each group: what pruning does and what a forecast tells of it.
+"""How many channels a cut leaves of each group: what pruning does and what a forecast tells of it. A head of attention
+is one channel of a certain width.
 
 The share of each pool that goes is bisected until the cuts differ by one step at most; those groups that still differ
 then go over one by one, so that the target is passed by no more than the step of one group: a channel, or a multiple of
 them.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,9 +32,25 @@ class Cut:
     reached: bool
 
 
-def multiple_of(channels: int, round_to: int | None) -> int:
-    """Tell what a group of so many channels keeps multiples of."""
-    return round_to or (LANES if channels >= MIN_ROUNDED_CHANNELS else 1)
+def multiple_of(channels: int, round_to: int | None, width: int = 1) -> int:
+    """Tell what a group of so many channels keeps multiples of. Of heads so many that their width together is one."""
+    if round_to is None and width > 1:
+        return 1
+    multiple = round_to or (LANES if channels >= MIN_ROUNDED_CHANNELS else 1)
+    return multiple // math.gcd(multiple, width)
+
+
+def why_heads_do_not_divide(round_to: int, heads: Iterable[tuple[str, int, int]]) -> str | None:
+    """Say which heads cannot go at all for being kept in multiples; None where some of each can. `heads`: of each group
+    its name, how many it has, and their width."""
+    for name, count, width in heads:
+        if (multiple := multiple_of(count, round_to, width)) >= count:
+            return (
+                f"round_to {round_to} leaves no head of {name} to go: its {count} heads are {width} wide each, and "
+                f"only {multiple} of them together are a multiple. Ask for a divisor of {width}, leave round_to out, "
+                "or cut inside of heads (heads: inside)."
+            )
+    return None
 
 
 def rounded_count(count: int, size: int, multiple: int) -> int:

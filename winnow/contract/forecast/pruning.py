@@ -23,9 +23,10 @@ def channel_pruning(network: Network, step: ChannelPruning) -> Network:
         return replace(network.unsized(), macs=None)
     counts, whole = tuple(network.channels), cost(network.channels)
     prunable = [group for group in range(len(counts)) if not _is_excluded(network, group, step)]
+    widths = [group.width for group in network.facts.channel_groups or []]
     for number in range(1, step.rounds + 1):
         target = (1 - step.amount) ** (number / step.rounds)
-        counts = _cut_once(prunable, step, counts, lambda counts: cost(counts) / whole, target)
+        counts = _cut_once(prunable, widths, step, counts, lambda counts: cost(counts) / whole, target)
     before = macs.of(network.channels)
     left = macs.of(counts) / before if before else 1.0
     return replace(network.with_channels(counts), macs=None if network.macs is None else network.macs * left)
@@ -35,6 +36,9 @@ def _cost(network: Network, step: ChannelPruning, macs: Costs) -> Callable[[Sequ
     """What the target counts; None where nothing tells it beforehand, or it would take long to tell."""
     split = any(weight.factor != 1 for weight in network.weights)  # whose channels are others
     if network.facts.channel_groups is None or not network.is_sized or split or step.scope != "layer":
+        return None
+    of_heads = any(group.unit == "head" for group in network.facts.channel_groups)
+    if step.embedding_width or (of_heads and step.heads != "whole"):  # the groups are others
         return None
     parameters = parameter_costs(network.facts)
     if (macs.effort + parameters.effort) * step.rounds > MAX_EFFORT:
@@ -52,6 +56,7 @@ def _cost(network: Network, step: ChannelPruning, macs: Costs) -> Callable[[Sequ
 
 def _cut_once(
     prunable: list[int],
+    widths: Sequence[int],
     step: ChannelPruning,
     counts: ChannelCounts,
     cost: Callable[[ChannelCounts], float],
@@ -62,7 +67,7 @@ def _cut_once(
         for group in prunable:
             size = counts[group]
             count = max(1, size - round(share * size))
-            fewer[group] = rounded_count(count, size, multiple_of(size, step.round_to))
+            fewer[group] = rounded_count(count, size, multiple_of(size, step.round_to, widths[group]))
         return tuple(fewer)
 
     return smallest_cut(counts_without, cost, target).counts

@@ -81,12 +81,22 @@ class ChannelPruning(StructuredPruning):
     target: Literal["channels", "parameters", "macs", "latency"] = Field(
         default="macs", description="What is to shrink."
     )
+    heads: Literal["whole", "inside"] = Field(
+        default="whole",
+        description="Of attention: whole heads go (those of queries with the keys and values that they share), or the "
+        "same width `inside` all of them. Where whole ones cannot go, those that can inside do.",
+    )
+    embedding_width: bool = Field(
+        default=False,
+        description="Channels of the residual stream may go too, which all layers read and write; normalisations then "
+        "take their statistics over what is left.",
+    )
     round_to: int | None = Field(
         default=None,
         ge=1,
         le=512,
-        description="Channels are kept in multiples of this; by itself 8 in groups of 16 channels or more, "
-        "else 1.",
+        description="Channels are kept in multiples of this, and heads in so many that their width is; by itself 8 in "
+        "groups of 16 channels or more, else 1.",
     )
     repair: bool | None = Field(
         default=None,

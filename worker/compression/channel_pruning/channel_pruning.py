@@ -19,13 +19,15 @@ from worker.compression.channel_pruning.pools import Pools, competing_pools
 from worker.compression.channel_pruning.reconstruction import Reconstruction, reconstruct
 from worker.compression.channel_pruning.report import Round
 from worker.compression.channel_pruning.scores import score_channels
+from worker.compression.channel_pruning.what_goes import cuttable, prunable_groups, refuse_impossible
 from worker.compression.data.samples import Samples
-from worker.compression.graph.channels import Group, Groups, channel_groups, cut
+from worker.compression.graph.channels import Cuttable, Group, Groups, channel_groups, cut
 from worker.compression.graph.facts.cost import parameters
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.naming import excluded
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.progress import Within
+from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import refuse_quantized
 from worker.compression.steps.remaining_cost import (
@@ -47,10 +49,12 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     """
     refuse_quantized(model)
     untie_batchnorms(model)
-    all_groups = channel_groups(model)
+    unfuse_skip_layernorms(GraphEdit(model))
+    all_groups = channel_groups(model, cuttable(step))
     groups = prunable_groups(model, all_groups, step)
     if not groups:
         raise Refusal("nothing_to_compress", report.why_nothing_to_cut(all_groups), field="recipe.steps")
+    refuse_impossible(all_groups, groups, step)
     criterion = step.criterion or default_criterion(model, groups, context.calibration)
     step = step.model_copy(update={"criterion": criterion})
     bench = Bench.of(context)
@@ -59,7 +63,8 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     why_untimed: str | None = None
     for number in range(1, step.rounds + 1):
         if rounds:
-            groups = prunable_groups(rounds[-1].model, channel_groups(rounds[-1].model), step)
+            remaining = channel_groups(rounds[-1].model, cuttable(step))
+            groups = prunable_groups(rounds[-1].model, remaining, step)
         if not groups:
             break
         target = (1 - step.amount) ** (number / step.rounds)
@@ -106,16 +111,6 @@ def _has_gradient(model: ir.Model) -> bool:
     return first is None or first.is_floating_point()
 
 
-def prunable_groups(model: ir.Model, groups: Groups, step: ChannelPruning) -> list[Group]:
-    """List the groups that no excluded layer makes a channel of."""
-    excluded_names = {
-        str(node.name)
-        for node in ir.traversal.RecursiveGraphIterator(model.graph)
-        if excluded(node, step.exclude)
-    }
-    return [group for group in groups.groups if not excluded_names & set(group.producers)]
-
-
 def prune_once(
     model: ir.Model,
     groups: Sequence[Group],
@@ -136,23 +131,28 @@ def prune_once(
         context.shared,
     )
     pools = competing_pools(model, groups, scores.values, step.scope, step.round_to)
-    smallest, smaller = _smallest(model, groups, pools, cost, target)
+    smallest, smaller = _smallest(model, groups, pools, cost, target, cuttable(step))
     pruned = pools.pruned_channels(smallest.counts)
     reconstructed = _reconstructed(model, smaller, groups, pruned, step, samples, context)
     return Round(smaller, groups, smallest, scores.judged_by_l2, reconstructed)
 
 
 def _smallest(
-    model: ir.Model, groups: Sequence[Group], pools: Pools, cost: RemainingCost, target: float
+    model: ir.Model,
+    groups: Sequence[Group],
+    pools: Pools,
+    cost: RemainingCost,
+    target: float,
+    what: Cuttable,
 ) -> tuple[Cut, ir.Model]:
     """Find the smallest cut, and the network after it. A forecast that does not hold for that network decides
     nothing."""
 
     def network(counts: ChannelCounts) -> ir.Model:
         pruned = zip(groups, pools.pruned_channels(counts), strict=True)
-        return cut(model, [group.channels[index] for group, indices in pruned for index in indices])
+        return cut(model, [group.channels[index] for group, indices in pruned for index in indices], what)
 
-    if (forecast := _forecast(model, groups, cost)) is not None:
+    if (forecast := _forecast(model, groups, cost, what)) is not None:
         smallest = smallest_cut(
             pools.counts_without, lambda counts: forecast(pools.pruned_channels(counts)), target
         )
@@ -167,10 +167,12 @@ def _smallest(
     return smallest, network(smallest.counts)
 
 
-def _forecast(model: ir.Model, groups: Sequence[Group], cost: RemainingCost) -> Forecaster | None:
+def _forecast(
+    model: ir.Model, groups: Sequence[Group], cost: RemainingCost, what: Cuttable
+) -> Forecaster | None:
     """Prepare a forecast; None where the cost has to be measured, or the channels are others for the job's shapes."""
     try:
-        return None if cost.forecast is None else cost.forecast(model, groups)
+        return None if cost.forecast is None else cost.forecast(model, groups, what)
     except KeyError:
         return None
 
@@ -213,6 +215,7 @@ def _result(
         "parameters": [parameters(model), parameters(last)],
         "rounds": [report.as_report(each) for each in rounds],
         "groups": groups,
+        "widths": report.width_rows(model, last),
     }
     changed = sum(row["channels_after"] < row["channels"] for row in groups)
     target = report.target_result(step, rounds[-1].cut, why_untimed)

@@ -36,6 +36,17 @@ def producing_parts(channel: Channel) -> Iterator[Part]:
     return (part for part in channel.parts if part.role != "input")
 
 
+def gating_parts(group: Group, channel: Channel) -> list[Part]:
+    """List the parts that scale all that a channel passes on: of a head the slice of the projection behind it, of
+    others what makes them.
+
+    An attention head Att(x) W behind a gate ξ, Att(x) · ξ W, is worth |∂L/∂ξ| = |Σ ∂L/∂W · W| (Michel et al. 2019,
+    arXiv:1905.10650). What makes Q and K does not scale it.
+    """
+    behind = [part for part in channel.parts if part.role == "input"] if group.unit == "head" else []
+    return behind or list(producing_parts(channel))
+
+
 def channel_filters(initializers: Initializers, group: Group) -> list[Array]:
     """Join the weights that make each channel into one vector for each, without biases and other vectors."""
     return [

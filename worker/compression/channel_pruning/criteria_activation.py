@@ -1,6 +1,7 @@
 """The criterion `activation`: the mean square of a channel's values, behind its activation function, on samples.
 
 E[a²] over samples and positions, summed over all layers that make the channel (cf. Hu et al. 2016, arXiv:1607.03250).
+Of an attention head it is that of what it gives to the projection behind it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ import onnx_ir as ir
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.values import input_at
+from worker.compression.ir.values import input_at, required_input
 from worker.compression.runtime.observe import Observer
 
 CHANNELWISE_FUNCTIONS: Final = frozenset(
@@ -25,11 +26,11 @@ CHANNELWISE_FUNCTIONS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Tap:
-    """Where a group's channels are observed: channel i is at `positions[i]` along `axis` of `value`; −1: nowhere."""
+    """Where a group's channels are observed: channel i is at `positions[i]` along `axis` of `value`; none: nowhere."""
 
     value: str
     axis: int
-    positions: Array
+    positions: list[tuple[int, ...]]
 
 
 def activation_energies(
@@ -64,27 +65,29 @@ def _group_energy(group: Group, taps: list[Tap], sums: dict[tuple[str, int], Arr
         return None
     total = np.zeros(len(group.channels))
     for tap in taps:
-        observed = tap.positions >= 0
-        total[observed] += sums[tap.value, tap.axis][tap.positions[observed]]
+        means = sums[tap.value, tap.axis]
+        total += [means[list(places)].sum() for places in tap.positions]
     return total
 
 
 def _taps(model: ir.Model, group: Group) -> list[Tap]:
     nodes = {str(node.name): node for node in model.graph}
-    return [tap for name in group.producers if name in nodes for tap in _taps_of(nodes[name], group)]
+    names = group.consumers if group.unit == "head" else group.producers
+    return [tap for name in names if name in nodes for tap in _taps_of(nodes[name], group)]
 
 
 def _taps_of(node: ir.Node, group: Group) -> Iterator[Tap]:
     weight = input_at(node, 1)
     if weight is None or node.op_type not in ("Conv", "Gemm", "MatMul"):
         return
-    positions = np.full(len(group.channels), -1)
-    for index, channel in enumerate(group.channels):
-        for part in channel.parts:
-            if part.initializer == weight.name and part.role == "output":
-                positions[index] = part.indices[0]
-    if (positions >= 0).any():
-        yield Tap(str(_activated(node).name), 1 if node.op_type == "Conv" else -1, positions)
+    role = "input" if group.unit == "head" else "output"
+    positions = [
+        tuple(i for p in channel.parts if p.initializer == weight.name and p.role == role for i in p.indices)
+        for channel in group.channels
+    ]
+    if any(positions):
+        value = required_input(node, 0) if role == "input" else _activated(node)
+        yield Tap(str(value.name), 1 if node.op_type == "Conv" else -1, positions)
 
 
 def _activated(node: ir.Node) -> ir.Value:

@@ -1,6 +1,7 @@
 """Criteria that ask how the loss would change, from gradients on calibration samples. w: all that makes a channel.
 
 taylor   mean over batches of (Σ g w)²      first order, of the whole channel  (Molchanov et al. 2019, arXiv:1906.10771)
+                                            of a head w is what reads it         (Michel et al. 2019, arXiv:1905.10650)
 fisher   ½ Σ w² · E[g²]                     second order, diagonal, the Hessian taken for the Fisher information
                                             (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787)
 
@@ -8,7 +9,7 @@ The loss is that of `training/goal/calibration_loss.py`. E is over batches of `B
 stands for those of single samples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,11 +17,11 @@ import onnx_ir as ir
 import torch
 
 from winnow.contract.errors import Refusal
-from worker.compression.channel_pruning.channel_slices import Initializers, producing_parts
+from worker.compression.channel_pruning.channel_slices import Initializers, gating_parts, producing_parts
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module
-from worker.compression.graph.channels import Group
+from worker.compression.graph.channels import Channel, Group, Part
 from worker.compression.ir.arrays import Array
 from worker.compression.training.feeding.batches import Batch, Batches
 from worker.compression.training.goal.calibration_loss import calibration_loss
@@ -45,7 +46,7 @@ def gradient_scores(
     module = as_module(model, [head.value]).eval()
     learned = dict(module.named_parameters())
     parts = [
-        [[p for p in producing_parts(c) if p.initializer in learned] for c in g.channels] for g in groups
+        [[p for p in _parts(kind, g, c) if p.initializer in learned] for c in g.channels] for g in groups
     ]
     totals = [np.zeros(len(group.channels)) for group in groups]
     batches = Batches(samples, np.asarray(samples.rows), samples.fixed_batch or BATCH)
@@ -63,6 +64,10 @@ def gradient_scores(
         done += len(batch)
         report_progress(done / len(samples))
     return [scores / max(1, len(batches)) for scores in totals]
+
+
+def _parts(kind: Literal["taylor", "fisher"], group: Group, channel: Channel) -> Iterable[Part]:
+    return gating_parts(group, channel) if kind == "taylor" else producing_parts(channel)
 
 
 def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:

@@ -59,7 +59,7 @@ def competing_pools(
     scope: Literal["global", "layer", "isomorphic"],
     round_to: int | None,
 ) -> Pools:
-    multiples = [multiple_of(len(group.channels), round_to) for group in groups]
+    multiples = [multiple_of(len(group.channels), round_to, group.width) for group in groups]
     return Pools(scores, _members(model, groups, scope), multiples)
 
 

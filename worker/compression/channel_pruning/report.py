@@ -11,6 +11,7 @@ from winnow.contract.recipe import ChannelPruning
 from winnow.contract.report import RequirementResult
 from worker.compression.channel_pruning.reconstruction import Reconstruction
 from worker.compression.graph.channels import Group, Groups, describe
+from worker.compression.layers.linear import linears
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 
 SHOWN: Final = 4
@@ -37,6 +38,21 @@ def group_rows(groups: Groups, rounds: Sequence[Round]) -> list[dict[str, Any]]:
     return [
         row | {"channels_after": row["channels"] if row["pinned"] else counts[row["name"]]}
         for row in describe(groups)
+    ]
+
+
+def width_rows(before: ir.Model, after: ir.Model) -> list[dict[str, Any]]:
+    """List the layers that a cut made narrower, with their inputs and outputs before and after."""
+    whole = {layer.name: layer for layer in linears(before)}
+    pairs = ((whole[layer.name], layer) for layer in linears(after) if layer.name in whole)
+    return [
+        {
+            "layer": new.name,
+            "inputs": [old.groups * old.channels, new.groups * new.channels],
+            "outputs": [old.groups * old.shape[1], new.groups * new.shape[1]],
+        }
+        for old, new in pairs
+        if old.dims != new.dims
     ]
 
 

@@ -1,6 +1,7 @@
 """Tell what a model's file consists of, and which channels a cut could take out of it: what forecasts rest on."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,13 +13,14 @@ from winnow.contract.stored_weights import (
     ActivationProduct,
     AxisChannels,
     ChannelGroup,
+    EmbeddingWidth,
     Stored,
     StoredWeights,
 )
 from worker.compression.graph.channels.account import groups_of
 from worker.compression.graph.channels.labelling import Labelling, label
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled
 from worker.compression.graph.facts.parameters import count_of
 from worker.compression.graph.nodes.formulas import node_macs
 from worker.compression.graph.nodes.weights import dtype_name, layers
@@ -51,8 +53,19 @@ class Channels:
             ChannelGroup(
                 channels=len(group.channels),
                 producers=[by_name[name] for name in group.producers if name in by_name],
+                unit=group.unit,
+                width=group.width,
             )
             for group in groups.groups
+        ]
+
+    def embedding_widths(self) -> list[EmbeddingWidth]:
+        """The widths of residual streams, by what pins them."""
+        reasons = self._labelling.run.ledger.reasons
+        counts = Counter(self._labelling.stream_reasons.tolist())
+        return [
+            EmbeddingWidth(channels=channels, pinned=None if number < 0 else reasons[number])
+            for number, channels in sorted(counts.items())
         ]
 
     def along(self, value: ir.Value | None) -> list[AxisChannels] | None:
@@ -91,7 +104,11 @@ def _stored(model: ir.Model, names: UploadNames) -> dict[str, Any]:
     if sum(1 + sum(len(axis) for axis in axes) for axes in along) > MAX_ENTRIES:
         return {}
     stored = Stored(file_bytes=written_bytes(model, names), weights=weights, products=products)
-    return {"channel_groups": None if channels is None else channels.groups, "stored": stored}
+    return {
+        "channel_groups": None if channels is None else channels.groups,
+        "embedding_widths": None if channels is None else channels.embedding_widths(),
+        "stored": stored,
+    }
 
 
 def _is_large(model: ir.Model) -> bool:

@@ -17,7 +17,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
-from worker.compression.graph.channels import Forecast, Group
+from worker.compression.graph.channels import Cuttable, Forecast, Group
 from worker.compression.graph.facts.cost import macs, parameters
 from worker.compression.ir.arrays import Array
 from worker.compression.measure.timing.latency import measure_latencies
@@ -73,7 +73,7 @@ class RemainingCost:
     one network are the same."""
 
     of: Callable[[ir.Model, Sequence[int]], float]
-    forecast: Callable[[ir.Model, Sequence[Group]], Forecaster] | None = None
+    forecast: Callable[[ir.Model, Sequence[Group], Cuttable], Forecaster] | None = None
     timed: bool = False
 
 
@@ -120,15 +120,15 @@ def _remaining_macs(model: ir.Model, bench: Bench) -> RemainingCost:
     return RemainingCost(lambda cut, _: _macs(cut, bench) / whole, partial(_macs_after, whole, bench.shapes))
 
 
-def _parameters_after(whole: int, model: ir.Model, groups: Sequence[Group]) -> Forecaster:
-    forecast = Forecast(model, groups)
+def _parameters_after(whole: int, model: ir.Model, groups: Sequence[Group], cuttable: Cuttable) -> Forecaster:
+    forecast = Forecast(model, groups, cuttable=cuttable)
     return lambda pruned: forecast.parameters(pruned) / whole
 
 
 def _macs_after(
-    whole: int, shapes: dict[str, list[int]], model: ir.Model, groups: Sequence[Group]
+    whole: int, shapes: dict[str, list[int]], model: ir.Model, groups: Sequence[Group], cuttable: Cuttable
 ) -> Forecaster:
-    forecast = Forecast(model, groups, shapes)
+    forecast = Forecast(model, groups, shapes, cuttable)
     return lambda pruned: (forecast.macs(pruned) or 0) / whole
 
 

@@ -13,9 +13,13 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels.labelling import Labelling
-from worker.compression.graph.channels.ledger import Vector, joined
+from worker.compression.graph.channels.labels.heads import queries_by_class
+from worker.compression.graph.channels.labels.ledger import Vector, joined
 
 Role = Literal["output", "input", "other"]
+Unit = Literal["channel", "head", "head_width", "embedding"]
+"""What one channel of a group is: a whole attention head, one of the width of all heads of a layer, one of the width of
+the residual stream; or a plain channel, as the inner width of a feed-forward part."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,21 @@ class Group:
     """Channels that are alike: slices of the same axes of the same initializers (coupled layers).
 
     `producers` and `consumers` are the nodes whose weight's output or input axis they are; the channels are in the
-    order of the first producer's output axis.
+    order of the first producer's output axis. Where queries share keys and values, a head is `queries` of them.
     """
 
     name: str
     channels: tuple[Channel, ...]
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    unit: Unit = "channel"
+    queries: int = 1
+
+    @property
+    def width(self) -> int:
+        """How many values a head passes on to the projection behind it; 1 for other channels."""
+        read = (len(part.indices) for part in self.channels[0].parts if part.role == "input")
+        return max(read, default=1) if self.unit == "head" else 1
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Pinned:
     node: str
     channels: int
     reason: str
+    unit: Unit = "channel"
 
 
 @dataclass(frozen=True)
@@ -79,15 +92,28 @@ def groups_of(labelling: Labelling) -> tuple[Groups, dict[Channel, int]]:
 
 def describe(groups: Groups) -> list[dict[str, Any]]:
     """Return the groups readably, for a report: what each group couples, then what cannot be cut and why (`pinned`)."""
-    free = [_row(g.name, len(g.channels), g.producers, g.consumers, None) for g in groups.groups]
-    return free + [_row(p.node, p.channels, (p.node,), (), p.reason) for p in groups.pinned]
+    free = [
+        _row(g.name, len(g.channels), g.producers, g.consumers, None, g.unit, g.queries, g.width)
+        for g in groups.groups
+    ]
+    return free + [_row(p.node, p.channels, (p.node,), (), p.reason, p.unit) for p in groups.pinned]
 
 
 def _row(
-    name: str, channels: int, producers: tuple[str, ...], consumers: tuple[str, ...], pinned: str | None
+    name: str,
+    channels: int,
+    producers: tuple[str, ...],
+    consumers: tuple[str, ...],
+    pinned: str | None,
+    unit: Unit = "channel",
+    queries: int = 1,
+    width: int = 1,
 ) -> dict[str, Any]:
     return {
         "name": name,
+        "unit": unit,
+        "queries": queries,
+        "width": width,
         "channels": channels,
         "producers": list(producers),
         "consumers": list(consumers),
@@ -100,12 +126,14 @@ def _groups(labelling: Labelling, channels: list[tuple[int, Channel]]) -> Iterat
         _layers(labelling, labelling.run.producers),
         _layers(labelling, labelling.run.consumers),
     )
+    queries, unit_of = dict(queries_by_class(labelling.run, labelling.classes)), _units(labelling)
     alike: dict[tuple[Any, ...], list[tuple[int, Channel]]] = {}
     for root, channel in channels:
-        key = tuple((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
-        alike.setdefault(key, []).append((root, channel))
+        unit = unit_of.get(root, "channel")
+        parts = ((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
+        alike.setdefault((unit, *parts), []).append((root, channel))
     names: dict[str, int] = {}
-    for members in alike.values():
+    for (unit, *_), members in alike.items():
         root = members[0][0]
         name = producers[root][0]
         names[name] = names.get(name, 0) + 1
@@ -114,7 +142,20 @@ def _groups(labelling: Labelling, channels: list[tuple[int, Channel]]) -> Iterat
             channels=tuple(channel for _, channel in members),
             producers=producers[root],
             consumers=consumers.get(root, ()),
+            unit=unit,
+            queries=queries.get(root, 1),
         )
+
+
+def _units(labelling: Labelling) -> dict[int, Unit]:
+    """What the classes are that are no plain channels."""
+    favoured = labelling.classes[sorted(labelling.run.favoured)]
+    heads = labelling.classes[joined([each.labels for each in labelling.run.heads])]
+    return {
+        **dict.fromkeys(labelling.stream.tolist(), "embedding"),
+        **dict.fromkeys(favoured.tolist(), "head_width"),
+        **dict.fromkeys(heads.tolist(), "head"),
+    }
 
 
 def _layers(labelling: Labelling, noted: list[tuple[ir.Node, Vector]]) -> dict[int, tuple[str, ...]]:
@@ -177,12 +218,13 @@ def _initializer_axes(labelling: Labelling) -> Iterator[tuple[str, int, Vector]]
 
 def _pinned(labelling: Labelling) -> Iterator[Pinned]:
     """One entry for each node and reason."""
-    reasons = labelling.run.ledger.reasons
-    counts: dict[tuple[str, str], int] = {}
+    reasons, unit_of = labelling.run.ledger.reasons, _units(labelling)
+    counts: dict[tuple[str, str, Unit], int] = {}
     for node, labels in labelling.run.producers:
-        for number in labelling.reasons[labels].tolist():
+        classes = labelling.classes[labels].tolist()
+        for root, number in zip(classes, labelling.reasons[labels].tolist(), strict=True):
             if number >= 0:
-                key = str(node.name), reasons[number]
+                key = str(node.name), reasons[number], unit_of.get(root, "channel")
                 counts[key] = counts.get(key, 0) + 1
-    for (name, reason), channels in counts.items():
-        yield Pinned(name, channels, reason)
+    for (name, reason, unit), channels in counts.items():
+        yield Pinned(name, channels, reason, unit)

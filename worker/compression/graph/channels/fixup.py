@@ -8,7 +8,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.graph.channels.node_view import Labelled, constant
+from worker.compression.graph.channels.labelling import Labelling
+from worker.compression.graph.channels.labels.node_view import Labelled, constant
+from worker.compression.graph.channels.labels.sizes import Entry
 from worker.compression.ir.edit import new_constant
 from worker.compression.ir.values import input_at, required_input
 
@@ -20,17 +22,16 @@ class Fixup:
     """A node to be fixed after a cut. `cut`: for each label whether it is cut."""
 
     node: ir.Node
-    values: dict[ir.Value, Labelled]
+    labelling: Labelling
     cut: Mask
     opset: int
-    numbers: dict[ir.Value, list[int]]
 
     def input_labels(self, index: int = 0) -> Labelled | None:
         value = input_at(self.node, index)
-        return None if value is None else self.values.get(value)
+        return None if value is None else self.labelling.values.get(value)
 
     def output_labels(self, index: int = 0) -> Labelled | None:
-        return self.values.get(self.node.outputs[index])
+        return self.labelling.values.get(self.node.outputs[index])
 
     def kept_mask(self, labelled: Labelled | None, axis: int) -> Mask | None:
         """Which indices along the axis are kept; None where all are."""
@@ -72,7 +73,21 @@ class Fixup:
                     fixed[place] = size
             self.set_input(index, fixed)
             return
-        _override(self.node, index, value, new, len(self.output_labels().shape))  # type: ignore[union-attr]
+        behind = self.output_labels()
+        assert behind is not None
+        entries = self.labelling.entries.get(value)
+        is_open = {place for place in new if entries is not None and entries[place].number is None}
+        told = {place: size for place, size in new.items() if place not in is_open}
+        shares = {
+            place: (size, behind.shape[place])
+            for place, size in new.items()
+            if place in is_open and not self._follows(entries[place])  # type: ignore[index]
+        }
+        _rewrite(self.node, index, len(behind.shape), told, shares)
+
+    def _follows(self, entry: Entry) -> bool:
+        """Whether it counts what is cut, so that it changes by itself."""
+        return any(self.cut[labels].any() for labels in entry.counts)
 
 
 def _register(node: ir.Node, what: str, array: NDArray[Any]) -> ir.Value:
@@ -86,16 +101,34 @@ def _register(node: ir.Node, what: str, array: NDArray[Any]) -> ir.Value:
     return new_constant(graph, name, array)
 
 
-def _override(node: ir.Node, index: int, value: ir.Value, new: dict[int, int], rank: int) -> None:
-    """Put Where(these places, these numbers, the computed shape) in front of the node."""
-    graph = node.graph
+def _rewrite(
+    node: ir.Node, index: int, rank: int, told: dict[int, int], shares: dict[int, tuple[int, int]]
+) -> None:
+    """Put in front of the node Where(the places told, their numbers, the computed shape · new / old).
+
+    `shares`: of sizes that count samples too, as batch · heads, what is new for the old size of one sample.
+    """
+    if shares:
+        new, old = np.ones(rank, np.int64), np.ones(rank, np.int64)
+        for place, pair in shares.items():
+            new[place], old[place] = pair
+        _put_before(node, index, "Mul", [_register(node, "new", new)])
+        _put_before(node, index, "Div", [_register(node, "old", old)])
+    if told:
+        places, numbers = np.zeros(rank, bool), np.zeros(rank, np.int64)
+        for place, size in told.items():
+            places[place], numbers[place] = True, size
+        chosen = [_register(node, "places", places), _register(node, "sizes", numbers)]
+        _put_before(node, index, "Where", chosen)
+
+
+def _put_before(node: ir.Node, index: int, operator: str, constants: list[ir.Value]) -> None:
+    """Compute the input anew: by an operator of it and of constants, which stand first for Where, else behind."""
+    value, graph = required_input(node, index), node.graph
     assert graph is not None
-    places, numbers = np.zeros(rank, bool), np.zeros(rank, np.int64)
-    for place, size in new.items():
-        places[place], numbers[place] = True, size
-    chosen = [_register(node, "places", places), _register(node, "sizes", numbers)]
-    where = ir.Node("", "Where", [*chosen, value], name=f"{chosen[1].name}.shape")
-    where.outputs[0].name = where.name
-    where.outputs[0].type = value.type
-    graph.insert_before(node, where)
-    node.replace_input_with(index, where.outputs[0])
+    inputs = [*constants, value] if operator == "Where" else [value, *constants]
+    made = ir.Node("", operator, inputs, name=f"{constants[-1].name}.shape")
+    made.outputs[0].name = made.name
+    made.outputs[0].type = value.type
+    graph.insert_before(node, made)
+    node.replace_input_with(index, made.outputs[0])

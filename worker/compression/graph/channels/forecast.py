@@ -12,9 +12,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.account import Group, groups_of
+from worker.compression.graph.channels.cuttable import WHOLE_HEADS, Cuttable
 from worker.compression.graph.channels.labelling import label
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled
 from worker.compression.graph.facts.cost import macs_of_shaped
 from worker.compression.graph.facts.parameters import count_of
 from worker.compression.graph.nodes.formulas import FORMULAS
@@ -32,11 +33,15 @@ class Forecast:
     """
 
     def __init__(
-        self, model: ir.Model, groups: Sequence[Group], shapes: dict[str, list[int]] | None = None
+        self,
+        model: ir.Model,
+        groups: Sequence[Group],
+        shapes: dict[str, list[int]] | None = None,
+        cuttable: Cuttable = WHOLE_HEADS,
     ) -> None:
-        """Raises `KeyError` where the groups are others for these shapes."""
+        """`cuttable`: that of the groups. Raises `KeyError` where the groups are others for these shapes."""
         self._model = with_shapes(model, shapes)
-        labelling = label(self._model)
+        labelling = label(self._model, cuttable)
         roots = groups_of(labelling)[1]
         self._roots = [np.array([roots[channel] for channel in group.channels]) for group in groups]
         self._classes = labelling.classes

@@ -12,18 +12,19 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.channels.ledger import Vector, joined
-from worker.compression.graph.channels.node_view import (
-    Choices,
+from worker.compression.graph.channels.cuttable import WHOLE_HEADS, Cuttable
+from worker.compression.graph.channels.labels.heads import multiplies_computed_values, preferred_pieces
+from worker.compression.graph.channels.labels.label_run import Choices, LabelRun
+from worker.compression.graph.channels.labels.ledger import Vector, joined
+from worker.compression.graph.channels.labels.node_view import (
     Labelled,
-    LabelRun,
     NodeView,
     Shape,
     originating,
 )
+from worker.compression.graph.channels.labels.sizes import Entries, computed_entries
+from worker.compression.graph.channels.labels.standins import concrete_shapes
 from worker.compression.graph.channels.rules import TABLE, UNLABELLED
-from worker.compression.graph.channels.sizes import Entries, computed_entries
-from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.values import has_subgraph, is_constant, subgraphs_of, tensor_of
 
@@ -38,20 +39,42 @@ RULE_ERRORS: Final = (AssertionError, IndexError, KeyError, TypeError, ValueErro
 class Labelling:
     """The labels of all values of a model, and what follows from them."""
 
-    def __init__(self, model: ir.Model, shapes: dict[str, Shape], choices: Choices) -> None:
-        self.run = LabelRun(choices=choices)
+    def __init__(
+        self,
+        model: ir.Model,
+        shapes: dict[str, Shape],
+        choices: Choices,
+        preferred: Choices,
+        *,
+        stream: bool = False,
+        search: bool = False,
+    ) -> None:
+        """`stream`: what is normalised and belongs to a residual stream is not pinned by that. `search`: for heads."""
+        self.run = LabelRun(choices=choices, preferred=preferred, pieces={} if search else None)
         self.values: dict[ir.Value, Labelled] = {}
         self.misfits = 0
         """Nodes that are not as their operator has it, or not for these shapes."""
-        self._entries: dict[ir.Value, Entries] = {}
+        self.entries: dict[ir.Value, Entries] = {}
+        """What is computed from shapes, entry by entry."""
         self._shapes = shapes
         self._opset = opset_of(model)
         self._walk(model.graph)
         for value in model.graph.outputs:
             self._pin(value, f"graph output '{value.name}'")
         self.classes = self.run.ledger.classes()
+        self.stream = self._stream()
+        """The classes that are the width of a residual stream: added up in it, and normalised over."""
+        self.stream_reasons = self.run.ledger.reason_of_labels(self.classes)[self.stream]
+        """Of each of these the index of the reason that would pin it all the same, −1 for none."""
+        for vector, reason in self.run.normalised:
+            if not (stream and np.isin(self.classes[vector], self.stream).all()):
+                self.run.ledger.pin(vector, reason)
         self.reasons = self.run.ledger.reason_of_labels(self.classes)
         """For each label the index of the reason that pins it, −1 for none."""
+
+    def _stream(self) -> Vector:
+        normalised = joined([vector for vector, _ in self.run.normalised])
+        return np.intersect1d(self.classes[normalised], self.classes[joined(self.run.joins)])
 
     def free(self) -> Vector:
         """Return the classes that can be cut: made by a weight, and not pinned."""
@@ -106,7 +129,7 @@ class Labelling:
     def _follow(self, view: NodeView) -> None:
         """Note what is computed from shapes; a float made of the number of channels would change with a cut."""
         entries = (
-            computed_entries(view.node, self._entries, view.optional(0)) if view.node.domain == "" else None
+            computed_entries(view.node, self.entries, view.optional(0)) if view.node.domain == "" else None
         )
         if entries is None:
             return
@@ -116,7 +139,7 @@ class Labelling:
             for labels in (labels for entry in entries for labels in entry.counts):
                 view.pin(labels, f"{view} computes with how many there are")
             return
-        self._entries[value] = entries
+        self.entries[value] = entries
         numbers = [entry.number for entry in entries if entry.number is not None]
         if len(numbers) == len(entries):
             self.run.numbers[value] = numbers
@@ -181,23 +204,28 @@ class Labelling:
             self.run.ledger.pin(vector, reason)
 
 
-def label(model: ir.Model) -> Labelling:
+def label(model: ir.Model, cuttable: Cuttable = WHOLE_HEADS) -> Labelling:
     """Label the model so that most channels are free, for numbers of the open dimensions that fit all nodes."""
     labellings: list[Labelling] = []
     for shapes in concrete_shapes(model):
-        labellings.append(labelling := _freest(model, shapes))
+        labellings.append(labelling := _freest(model, shapes, cuttable))
         if labelling.misfits == 0:
             break
     return min(labellings, key=lambda labelling: labelling.misfits)
 
 
-def _freest(model: ir.Model, shapes: dict[str, Shape]) -> Labelling:
-    best = labelling = Labelling(model, shapes, {})
+def _freest(model: ir.Model, shapes: dict[str, Shape], cuttable: Cuttable) -> Labelling:
+    preferred: Choices = {}
+    if multiplies_computed_values(model):
+        search = Labelling(model, shapes, {}, {}, search=True)
+        preferred = preferred_pieces(search.run, search.classes, cuttable.heads)
+    stream = cuttable.embedding_width
+    best = labelling = Labelling(model, shapes, {}, preferred, stream=stream)
     for _ in range(MAX_LABELLINGS - 1):
         choices = labelling.next_choices()
         if choices == labelling.run.choices:
             break
-        labelling = Labelling(model, shapes, choices)
+        labelling = Labelling(model, shapes, choices, preferred, stream=stream)
         best = max(best, labelling, key=lambda r: len(r.free()))
     return best
 

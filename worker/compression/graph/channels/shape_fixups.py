@@ -10,9 +10,11 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels.fixup import Fixup, Mask
-from worker.compression.graph.channels.node_view import Labelled, constant, integers
+from worker.compression.graph.channels.labels.node_view import Labelled, constant, integers
 
 SPLIT_BY_INPUT: Final = 13
+HEADS_ON_LAST_AXIS: Final = 3
+"""Axes of an operand [batch, length, heads · width]."""
 
 
 def groups(w: int) -> Callable[[Fixup], None]:
@@ -72,7 +74,9 @@ def split(fixup: Fixup) -> None:
 def slice_(fixup: Fixup) -> None:
     """Move each bound by what is cut before it."""
     x = fixup.input_labels()
-    starts, ends = (integers(fixup.node, n, i, fixup.numbers) for n, i in (("starts", 1), ("ends", 2)))
+    starts, ends = (
+        integers(fixup.node, n, i, fixup.labelling.run.numbers) for n, i in (("starts", 1), ("ends", 2))
+    )
     if x is None or starts is None or ends is None or not fixup.new_sizes(x):
         return
     axes = integers(fixup.node, "axes", 3) or list(range(len(starts)))
@@ -182,6 +186,22 @@ def num_groups(fixup: Fixup) -> None:
         )
 
 
+def head_counts(*names: str) -> Callable[[Fixup], None]:
+    """Count the heads of which anything is kept, where they share an axis with their width: of each input by name."""
+
+    def set_counts(fixup: Fixup) -> None:
+        for index, name in enumerate(names):
+            labelled, count = fixup.input_labels(index), fixup.node.attributes.get_int(name, 0)
+            if not count or labelled is None or len(labelled.shape) != HEADS_ON_LAST_AXIS:
+                continue
+            mask = fixup.kept_mask(labelled, 2)
+            if mask is not None:
+                remaining = int(mask.reshape(count, -1).any(1).sum())
+                fixup.node.attributes[name] = ir.AttrInt64(name, remaining)
+
+    return set_counts
+
+
 FIXUPS: Final[dict[str, Callable[[Fixup], None]]] = {
     "Conv": groups(1),
     "FusedConv": groups(1),
@@ -191,6 +211,8 @@ FIXUPS: Final[dict[str, Callable[[Fixup], None]]] = {
     "Reshape": reshape,
     "Expand": shape_of_result(1),
     "ConstantOfShape": shape_of_result(0),
+    "Attention": head_counts("q_num_heads", "kv_num_heads"),
+    "RotaryEmbedding": head_counts("num_heads"),
     "Split": split,
     "Slice": slice_,
     "Pad": pad,

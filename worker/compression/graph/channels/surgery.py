@@ -10,23 +10,25 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.graph.channels.account import Channel, Groups, groups_of
+from worker.compression.graph.channels.cuttable import WHOLE_HEADS, Cuttable
 from worker.compression.graph.channels.fixup import Fixup, Mask
 from worker.compression.graph.channels.labelling import Labelling, label
-from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.labels.ledger import Vector
 from worker.compression.graph.channels.shape_fixups import FIXUPS
 from worker.compression.graph.normal_form.tracing import trace
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.values import tensor_of
 
 
-def cut(model: ir.Model, channels: Iterable[Channel]) -> ir.Model:
-    """Make a copy without these channels; weights that lose nothing are shared with the model given.
+def cut(model: ir.Model, channels: Iterable[Channel], cuttable: Cuttable = WHOLE_HEADS) -> ir.Model:
+    """Make a copy without these channels; weights that lose nothing are shared with the model given. `cuttable`: that
+    of their groups.
 
     Raises `ValueError` for a channel that the model does not have or that is pinned, and when none of a group would
     stay.
     """
     copy = model.clone()
-    labelling = label(copy)
+    labelling = label(copy, cuttable)
     chosen = set(channels)
     groups, roots = groups_of(labelling)
     require_one_kept(groups, chosen)
@@ -54,7 +56,7 @@ def remove(labelling: Labelling, model: ir.Model, classes: Vector) -> None:
     opset = opset_of(model)
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         if node.op_type in FIXUPS and node.outputs[0] in labelling.values:
-            FIXUPS[node.op_type](Fixup(node, labelling.values, gone, opset, labelling.run.numbers))
+            FIXUPS[node.op_type](Fixup(node, labelling, gone, opset))
     for value, labelled in labelling.values.items():
         if value.is_initializer():
             _shorten(value, [None if v is None else ~gone[v] for v in labelled.axes])

@@ -71,9 +71,11 @@ def test_the_account_tells_what_is_coupled_and_what_pins_the_rest() -> None:
     net = Net()
     net.head(net.conv("x", 3, 6, name="a"), 6)
     _, groups = groups_of(net.image_model())
+    plain = {"unit": "channel", "queries": 1, "width": 1}
     assert describe(groups) == [
-        {"name": "a", "channels": 6, "producers": ["a"], "consumers": ["y"], "pinned": None},
-        {"name": "y", "channels": 3, "producers": ["y"], "consumers": [], "pinned": "graph output 'y'"},
+        plain | {"name": "a", "channels": 6, "producers": ["a"], "consumers": ["y"], "pinned": None},
+        plain
+        | {"name": "y", "channels": 3, "producers": ["y"], "consumers": [], "pinned": "graph output 'y'"},
     ]
 
 

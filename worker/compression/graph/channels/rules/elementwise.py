@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.node_view import Axes, Labelled, NodeView, Rule, constant
+from worker.compression.graph.channels.labels.node_view import Axes, Labelled, NodeView, Rule, constant
 
 Zero = Callable[[NodeView, list[Labelled]], bool]
 
@@ -86,6 +86,16 @@ def power(view: NodeView) -> Labelled:
     return elementwise(keeps_zero)(view)  # type: ignore[return-value]
 
 
+def addition(view: NodeView) -> Labelled:
+    """A sum. Where one summand is read elsewhere too, and both are computed, it joins a residual stream."""
+    made: Labelled = elementwise(all_terms_zero)(view)  # type: ignore[assignment]
+    summands = [value for value in view.inputs if value is not None]
+    reread = any(value is not None and len(value.uses()) > 1 for value in view.node.inputs)
+    if reread and len(summands) == 2 and not any(value.weight for value in summands):
+        view.run.joins.extend(made.vectors())
+    return made
+
+
 def division(view: NodeView) -> Labelled:
     """Axes are those of both; what divides stays, for a channel of zeros must not divide."""
     divisor = view.required(1)
@@ -120,11 +130,11 @@ ZERO_GOES: Final = (
 RULES: Final[dict[str, Rule]] = {
     **{name: elementwise(keeps_zero) for name in ZERO_STAYS.split()},
     **{name: elementwise(never_zero) for name in ZERO_GOES.split()},
-    "Add": elementwise(all_terms_zero),
+    "Add": addition,
     "BiasGelu": elementwise(all_terms_zero),
     "FastGelu": elementwise(all_terms_zero),
     "Sub": elementwise(all_terms_zero),
-    "Sum": elementwise(all_terms_zero),
+    "Sum": addition,
     "Mean": elementwise(all_terms_zero),
     "Max": elementwise(all_terms_zero),
     "Min": elementwise(all_terms_zero),

@@ -1,9 +1,13 @@
 """Products with a weight: its output axis makes channels, its input axis is united with what it reads."""
 
+import math
+from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Final
 
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
+from worker.compression.graph.channels.labels.label_run import Heads
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Axis = tuple[Vector | None, int]
@@ -29,8 +33,18 @@ def product(
         if value.weight:
             view.produces(vector)
     batches = broadcast(view, [_batch(a), _batch(b)])
+    if not (a.weight or b.weight):
+        view.run.heads.extend(_heads(a, b))
     ends = ([rows[0]] if len(a.shape) > 1 else []) + ([columns[0]] if len(b.shape) > 1 else [])
     return view.result([*batches, *ends], zero=_stays(a, inner[0]) and _stays(b, consumed[0]))
+
+
+def _heads(a: Labelled, b: Labelled) -> Iterator[Heads]:
+    """The axes along which whole matrices are multiplied, the last first."""
+    pairs = list(zip_longest(a.pairs()[-3::-1], b.pairs()[-3::-1], fillvalue=(None, 1)))
+    stretched = math.prod(max(m, n) for (_, m), (_, n) in pairs if m != n and 1 in (m, n))
+    for (first, m), (second, n) in pairs:
+        yield Heads(first, second, stretched if m == n else 1)
 
 
 def _stays(value: Labelled, summed: Vector | None) -> bool:
@@ -184,6 +198,8 @@ def einsum(view: NodeView) -> Labelled:
                 (view.produces if letter in result else view.consumes)(vector)
         if letter not in result and not any(value.zero for value, _, _ in axes):
             view.pin(met[letter], f"{view} sums over them though they may not be zero")
+        if letter in result and len(axes) == len(values) == 2 and not any(v.weight for v in values):
+            view.run.heads.append(Heads(axes[0][1], axes[1][1]))
     return view.result([met[letter] for letter in result], zero=all(value.zero for value in values))
 
 

@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.ledger import Vector, joined
-from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule, constant, integers
+from worker.compression.graph.channels.labels.ledger import Vector, joined
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule, constant, integers
 
 
 def transpose(view: NodeView) -> Labelled:

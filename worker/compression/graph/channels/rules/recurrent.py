@@ -5,8 +5,8 @@ h = 0 as long as all of a unit's weights, biases and first states are 0: every g
 
 from typing import Final
 
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule
 
 GATES: Final = {"LSTM": 4, "GRU": 3, "RNN": 1}
 X, W, R, B, LENGTHS, FIRST_STATE, FIRST_CELL, P = range(8)

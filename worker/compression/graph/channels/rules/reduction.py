@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule, constant, integers
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule, constant, integers
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Zero = bool
@@ -16,11 +16,13 @@ GROUP_NORM_BY_CHANNEL: Final = 21
 def reduce(view: NodeView) -> Labelled:
     """Sums of channels that are zero may lose some of them; the axis is gone behind it."""
     x = view.required()
-    axes = _axes(view, x)
+    axes, keepdims = _axes(view, x), view.node.attributes.get_int("keepdims", 1)
+    is_statistic = view.node.op_type == "ReduceMean" and keepdims and axes == {len(x.shape) - 1}
     for axis in axes:
-        if view.node.op_type not in SUMS or not x.zero:
+        if is_statistic:
+            view.normalises(x.axes[axis], f"{view} is taken over them")
+        elif view.node.op_type not in SUMS or not x.zero:
             view.pin(x.axes[axis], f"{view} is taken over them")
-    keepdims = view.node.attributes.get_int("keepdims", 1)
     remaining = [None if a in axes else v for a, v in enumerate(x.axes) if keepdims or a not in axes]
     return view.result(
         remaining, zero=x.zero and view.node.op_type not in ("ReduceLogSum", "ReduceLogSumExp")
@@ -72,7 +74,7 @@ def layer_norm(default: int = -1) -> Rule:
     def rule(view: NodeView) -> Labelled:
         x, rank = view.required(), len(view.required().shape)
         for axis in range(view.node.attributes.get_int("axis", default) % rank, rank):
-            view.pin(x.axes[axis], f"{view} normalises over them")
+            view.normalises(x.axes[axis], f"{view} normalises over them")
         parameters = [value for value in view.inputs[1:] if value is not None]
         return view.result(broadcast(view, [x, *parameters]), zero=x.zero)
 

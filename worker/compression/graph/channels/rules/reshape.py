@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import UNKNOWN, Labelled, NodeView, Rule
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import UNKNOWN, Labelled, NodeView, Rule
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def reshape(view: NodeView) -> Labelled:
             for vector in labelled:
                 view.pin(vector, f"{view} cuts across them")
             continue
-        filled = _fill(view, labelled, parts)
+        filled = _fill(view, ins, labelled, parts)
         for place, axis in enumerate(outs):
             axes[axis] = _together(view, filled[place])
     return view.result(axes, zero=x.zero)
@@ -76,7 +76,7 @@ def pieces(ins: Sequence[int], outs: Sequence[int]) -> list[list[tuple[int, int]
 
 
 def _fill(
-    view: NodeView, labelled: list[Vector | None], parts: list[list[tuple[int, int]]]
+    view: NodeView, ins: list[int], labelled: list[Vector | None], parts: list[list[tuple[int, int]]]
 ) -> list[list[Piece]]:
     """Give the labels of each input axis to the one piece that keeps them."""
     filled = [[Piece(size) for _, size in part] for part in parts]
@@ -87,9 +87,9 @@ def _fill(
             (o, i) for o, part in enumerate(parts) for i, (axis, _) in enumerate(part) if axis == source
         ]
         sizes = [parts[o][i][1] for o, i in places]
-        chosen = view.choose(vector, sizes) if len(places) > 1 else 0
-        o, i = places[chosen]
-        filled[o][i] = Piece(sizes[chosen], view.fold(vector, sizes, chosen))
+        pieces_of_axis = view.apart(vector, sizes, ins[source])
+        for (o, i), size, labels in zip(places, sizes, pieces_of_axis, strict=True):
+            filled[o][i] = Piece(size, labels)
     return filled
 
 
@@ -98,7 +98,10 @@ def _together(view: NodeView, parts: list[Piece]) -> Vector | None:
     labelled = [(i, piece.labels) for i, piece in enumerate(parts) if piece.labels is not None]
     if not labelled:
         return None
-    widest, labels = max(labelled, key=lambda pair: (not view.is_stretched(pair[1]), len(pair[1])))
+    widest, labels = max(
+        labelled,
+        key=lambda pair: (not view.is_stretched(pair[1]), view.is_favoured(pair[1]), len(pair[1])),
+    )
     for i, others in labelled:
         if i != widest:
             view.pin(others, f"{view} joins them with other channels")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
+from worker.compression.graph.channels.labels.node_view import Labelled, NodeView, Rule
 
 
 def window(view: NodeView) -> Labelled:

@@ -6,14 +6,15 @@ left of a tensor after a cut must be a tensor.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.graph.channels.ledger import Ledger, Vector
+from worker.compression.graph.channels.labels.label_run import LabelRun, Split
+from worker.compression.graph.channels.labels.ledger import Vector, joined
 from worker.compression.ir.values import array_of, input_at, is_constant
 
 Axes = tuple[Vector | None, ...]
@@ -44,33 +45,6 @@ class Labelled:
         return [vector for vector in self.axes if vector is not None]
 
 
-Choices = dict[tuple[str, int], int]
-"""(node, how many choices it had before) → which of the ways to group its channels is taken."""
-
-
-@dataclass
-class Split:
-    """A node that had to choose: channels (i, j) stay apart by i or by j, never by both."""
-
-    key: tuple[str, int]
-    labels: Vector
-    sizes: tuple[int, ...]
-    options: int
-
-
-@dataclass
-class LabelRun:
-    """All that rules note in one pass: labels and unions, the axes of weights that layers make or read, and choices."""
-
-    ledger: Ledger = field(default_factory=Ledger)
-    producers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
-    consumers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
-    numbers: dict[ir.Value, list[int]] = field(default_factory=dict)
-    """What is computed from shapes and known."""
-    choices: Choices = field(default_factory=dict)
-
-
 @dataclass
 class NodeView:
     """One node of the label run. `inputs` has None for what is left out."""
@@ -80,7 +54,6 @@ class NodeView:
     inputs: Sequence[Labelled | None]
     shapes: Sequence[Shape]
     run: LabelRun
-    _choices: int = 0
 
     def __str__(self) -> str:
         return f"{self.node.op_type} '{self.node.name}'"
@@ -103,6 +76,9 @@ class NodeView:
 
     def is_stretched(self, vector: Vector) -> bool:
         return int(vector[0]) in self.run.ledger.stretched
+
+    def is_favoured(self, vector: Vector) -> bool:
+        return int(vector[0]) in self.run.favoured
 
     def unite(self, first: Vector | None, second: Vector | None) -> None:
         if first is not None and second is not None:
@@ -139,13 +115,37 @@ class NodeView:
         self.unite(table, np.broadcast_to(table[:, :1], table.shape))
         return table[:, 0]
 
-    def choose(self, vector: Vector, sizes: Sequence[int]) -> int:
-        """Choose by which of these sizes channels stay apart: the largest, unless a run showed that to be useless."""
-        key = (str(self.node.name), self._choices)
-        self._choices += 1
-        order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]
+    def apart(self, vector: Vector, sizes: Sequence[int], axis: int) -> list[Vector | None]:
+        """Take an axis apart into pieces of these sizes: one of them, which is chosen, keeps channels apart."""
+        if len(sizes) > 1 and self.run.pieces is not None:
+            pieces = [self._piece(vector, sizes, i) for i in range(len(sizes))]
+            self.run.pieces[str(self.node.name), axis] = vector, pieces
+            return pieces
+        chosen = self.choose(vector, sizes, axis) if len(sizes) > 1 else 0
+        made = [self.fold(vector, sizes, i) if i == chosen else None for i in range(len(sizes))]
+        if self.run.preferred.get((str(self.node.name), axis)) == chosen:
+            self.run.favoured.update(joined([v for v in made if v is not None]).tolist())
+        return made
+
+    def _piece(self, vector: Vector, sizes: Sequence[int], axis: int) -> Vector | None:
+        """Labels of a piece of its own; those that it had where it was joined with others before."""
+        table = np.moveaxis(vector.reshape(sizes), axis, 0).reshape(sizes[axis], -1)
+        return table[:, 0] if sizes[axis] > 1 and (table == table[:, :1]).all() else self.fresh(sizes[axis])
+
+    def choose(self, vector: Vector, sizes: Sequence[int], axis: int = 0) -> int:
+        """Choose by which of these sizes channels stay apart: the preferred or else the largest, unless a run showed
+        that to be useless."""
+        key = (str(self.node.name), axis)
+        first = self.run.preferred.get(key)
+        wide = (i for i, size in enumerate(sizes) if size > 1)
+        order = sorted(wide, key=lambda i: (i != first, -sizes[i], -i)) or [0]
         self.run.splits.append(Split(key, vector, tuple(sizes), len(order)))
         return order[self.run.choices.get(key, 0) % len(order)]
+
+    def normalises(self, vector: Vector | None, reason: str) -> None:
+        """Note that the node's statistics are taken over them: they stay, unless the width of the stream may go."""
+        if vector is not None:
+            self.run.normalised.append((vector, reason))
 
     def produces(self, vector: Vector | None) -> None:
         """Note that the node's weight has them along its output axis."""

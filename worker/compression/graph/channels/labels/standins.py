@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.graph.channels.node_view import UNKNOWN, Shape
+from worker.compression.graph.channels.labels.node_view import UNKNOWN, Shape
 from worker.compression.graph.nodes.known_shapes import has_static_shape, node_outputs
 from worker.compression.graph.shapes.shapes import BATCH_NAME, with_shapes
 from worker.compression.onnx_files.model_files import weight_bytes

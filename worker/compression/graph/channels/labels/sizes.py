@@ -11,8 +11,8 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled, constant
+from worker.compression.graph.channels.labels.ledger import Vector
+from worker.compression.graph.channels.labels.node_view import Labelled, constant
 from worker.compression.graph.nodes.known_shapes import slice_of_shape
 
 MAX_ENTRIES: Final = 64

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.compression.graph.channels.ledger import Ledger, components
+from worker.compression.graph.channels.labels.ledger import Ledger, components
 
 
 def test_components_of_random_pairs_are_those_of_a_walk() -> None:
