@@ -12,6 +12,7 @@ from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.looking.look import look
 from worker.compression.result.page.render import render
 from worker.compression.result.page.subject import Subject
+from worker.compression.result.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def write_page(
     try:
         subject = Subject(report, artifact, recipe, materials, attributions or Attributions())
         content = page_of(replace(subject, seen=look(subject)))
-        (out_dir / PAGE).write_bytes(content)
+        write_whole(out_dir / PAGE, content)
     except Exception as error:
         log.exception("the page could not be made")
         if materials is not None:
