@@ -6,6 +6,7 @@ The report has its name once all of it is written, and names the artifact, which
 import hashlib
 import logging
 from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from app.storage.plain_file import open_plain
@@ -29,7 +30,7 @@ def take_over(scratch: Scratch, item: Item) -> bool:
 
 
 def saved(ending: Ending, item: Item, folder: Path, note: Callable[[Logged], None]) -> Ending:
-    """Return that it finished where all but the page was made, and note why there is no page; else the ending itself."""
+    """Return that it finished where all but the page was made, and note why that is missing; else the ending itself."""
     match ending:
         case Failed(problem=problem):
             why = problem.detail
@@ -46,7 +47,9 @@ def saved(ending: Ending, item: Item, folder: Path, note: Callable[[Logged], Non
 
 
 def without_page(why: str) -> Logged:
-    said = f"The report page was not made ({why}); the report itself is whole, and the page can be made of it."
+    said = (
+        f"The report page was not made ({why}); the report itself is whole, and the page can be made of it."
+    )
     return Logged(message=said, level="warning", values={})
 
 
@@ -54,8 +57,8 @@ def _is_whole(folder: Path) -> bool:
     """Nothing in the folder is trusted."""
     try:
         told = read_report(folder).artifact_sha256
-        with open_plain(folder / ARTIFACT) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == told
+        with open_plain(folder / ARTIFACT) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return hashlib.sha256(content).hexdigest() == told
     except (OSError, ValueError) as error:
         log.debug("%s: nothing whole: %s", folder, error)
         return False

@@ -26,5 +26,5 @@ def write_results(
         report = seen.told_in(report)
     write_whole(out_dir / REPORT, report.model_dump_json(indent=1).encode())
     if options.page:
-        write_page(report, artifact, recipe, materials, out_dir, seen)
+        write_page(report, artifact, recipe, materials, out_dir, options.names, seen)
     return report
