@@ -7,7 +7,7 @@ from fastapi import Depends, Request, Response
 
 from app.api import datasets, presets, uploads, views
 from app.api.deps import ModelId, Owner, Parts, Service
-from app.pages.forms.chosen_data import ALL, HINTS, NONE, ChosenData, DataQuery, chosen_data, usable
+from app.pages.forms.chosen_data import HINTS, NONE, ChosenData, DataQuery, chosen_data, usable
 from app.pages.forms.requirements import REQUIREMENTS
 from app.pages.rendering import page
 from app.pages.router import page_router
@@ -42,8 +42,7 @@ def show_compress(
         uses=data.uses.model_dump(mode="json", exclude_defaults=True) if data.fits else {},
         query=query,
         roles=[(role, HINTS[role]) for role in ROLES],
-        none=NONE,
-        all=ALL,
+        no_data=NONE,
         datasets=known,
         kinds=[*KINDS],
         suiting=recommended(id, data, service, owner) if model.state == "ready" else [],

@@ -17,29 +17,29 @@ MAX_FIELDS: Final = 100
 
 def job_request(model: str, fields: Mapping[str, str]) -> JobRequest:
     """Raises `invalid_request` and `malformed_request`, as the JSON would."""
-    given = {name: value.strip() for name, value in fields.items() if value.strip()}
-    recipe = _recipe(given)
-    body: dict[str, Any] = {"model": model, "recipe": recipe, "require": _required(given)}
-    if "name" in given:
-        body["name"] = given["name"]
-    if "data" in given:
-        body["data"] = read_json(given["data"], "data")
-    if "judges" in given:
-        task, _, metric = given.get("metric", "auto").partition("/")
+    filled = {name: value.strip() for name, value in fields.items() if value.strip()}
+    recipe = _recipe(filled)
+    body: dict[str, Any] = {"model": model, "recipe": recipe, "require": _required(filled)}
+    if "name" in filled:
+        body["name"] = filled["name"]
+    if "data" in filled:
+        body["data"] = read_json(filled["data"], "data")
+    if "judges" in filled:
+        task, _, metric = filled.get("metric", "auto").partition("/")
         body["evaluation"] = {"task": task} | ({"metric": metric} if metric else {})
-    if "explain" in given:
+    if "explain" in filled:
         body["explain"] = True
     if _searches(recipe):
-        body["search"] = _search(given)
+        body["search"] = _search(filled)
     return read_model(JobRequest, json.dumps(body))
 
 
-def _recipe(given: Mapping[str, str]) -> Any:
-    match given.get("way", "auto"):
+def _recipe(filled: Mapping[str, str]) -> Any:
+    match filled.get("way", "auto"):
         case "preset":
-            return {"preset": given.get("preset", "")}
+            return {"preset": filled.get("preset", "")}
         case "recipe":
-            return read_json(given.get("recipe", ""), "recipe")
+            return read_json(filled.get("recipe", ""), "recipe")
         case _:
             return {"auto": {}}
 
@@ -50,21 +50,21 @@ def _searches(recipe: Any) -> bool:
     return is_open(recipe) or (isinstance(recipe, dict) and "auto" in recipe)
 
 
-def _search(given: Mapping[str, str]) -> dict[str, Any]:
-    budget = {name: _number(given, name) for name in ("seconds", "trials") if name in given}
-    return {"objective": given.get("objective", "latency"), "budget": budget}
+def _search(filled: Mapping[str, str]) -> dict[str, Any]:
+    budget = {name: _number(filled, name) for name in ("seconds", "trials") if name in filled}
+    return {"objective": filled.get("objective", "latency"), "budget": budget}
 
 
-def _required(given: Mapping[str, str]) -> dict[str, Any]:
-    return {field.name: _number(given, field.name) for field in REQUIREMENTS if field.name in given}
+def _required(filled: Mapping[str, str]) -> dict[str, Any]:
+    return {field.name: _number(filled, field.name) for field in REQUIREMENTS if field.name in filled}
 
 
-def _number(given: Mapping[str, str], name: str) -> int | float:
+def _number(filled: Mapping[str, str], name: str) -> int | float:
     """Raises `invalid_request`."""
     try:
-        value = json.loads(given[name])
+        value = json.loads(filled[name])
     except ValueError:
         value = None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refusal("invalid_request", f"{name} is {given[name]!r}; a number was expected.", field=name)
+        raise Refusal("invalid_request", f"{name} is {filled[name]!r}; a number was expected.", field=name)
     return value
