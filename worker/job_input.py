@@ -41,6 +41,7 @@ from worker.child.spec import (
     Work,
 )
 from worker.compression.measure.extent import WHOLE, Extent, Judging
+from worker.compression.names import Names
 from worker.search_records import closed_job_of, plan_of, search_report
 
 CODE_BYTES = 8 * 2**30
@@ -173,7 +174,12 @@ class JobInput:
             out_dir=folder,
             recipe=closed.recipe if closed.recipe.steps else None,
             judged=None if fields is None else Judged.model_validate(fields | {"request": None}),
+            names=self._names(job),
         )
+
+    def _names(self, job: Job) -> Names:
+        model = self._records.upload(job.owner, "model", job.model)
+        return Names("" if model is None else model.name, job.request.get("name") or "")
 
     def _result(self, job: Job, sha256: str) -> Path:
         try:
@@ -251,6 +257,7 @@ class JobInput:
             "extent": extent,
             "request": request,
             "explain": request.explain,
+            "names": self._names(job),
         }
 
     def _model(self, owner: str, id: str) -> Path:

@@ -35,6 +35,7 @@ from worker.scratch import RETRYABLE, Scratch
 from worker.search_records import end_of_job
 from worker.share import own_threads
 from worker.traced_steps import TracedSteps
+from worker.whole_result import saved, take_over, without_page
 
 log = logging.getLogger(__name__)
 
@@ -154,10 +155,9 @@ class Runner:
         heartbeat = Heartbeat(
             self._records, item, self._settings.lease_seconds, self._leaving.over, handover.keep
         )
-        folder, begun = self._scratch.folder(item), time.monotonic()
+        folder = self._scratch.folder(item)
         try:
-            ending = self._unless_full(lambda: self._work(item, folder, handover, heartbeat))
-            durations = self._durations(item, ending, folder, time.monotonic() - begun)
+            ending, durations = self._ending(item, folder, handover, heartbeat)
             with tracing.span("store"):
                 ending, changes = self._store(item, ending, folder, heartbeat)
             heartbeat.report()
@@ -167,6 +167,19 @@ class Runner:
                 keep_durations(self._records, durations)
         finally:
             self._scratch.leave(item)
+
+    def _ending(
+        self, item: Item, folder: Path, handover: Handover, heartbeat: Heartbeat
+    ) -> tuple[Ending, list[Duration]]:
+        """How the work ended. All but the page of a job may have been made before something ended it, its worker too:
+        then it is finished."""
+        if heartbeat.during(lambda: take_over(self._scratch, item)):
+            heartbeat.note(without_page("the worker of the attempt before died"))
+            return Finished({}), []
+        begun = time.monotonic()
+        ending = self._unless_full(lambda: self._work(item, folder, handover, heartbeat))
+        durations = self._durations(item, ending, folder, time.monotonic() - begun)
+        return heartbeat.during(lambda: saved(ending, item, folder, heartbeat.note)), durations
 
     def _handover(self, item: Item) -> Handover:
         """Where there may be other hosts, to any of them."""

@@ -35,7 +35,15 @@ class Scratch:
 
     def folder(self, item: Leased) -> Path:
         """Where this attempt works."""
-        return self._root / item.id / f"attempt-{item.attempt}"
+        return self._attempt(item, item.attempt)
+
+    def _attempt(self, item: Leased, number: int) -> Path:
+        return self._root / item.id / f"attempt-{number}"
+
+    def earlier(self, item: Leased) -> list[Path]:
+        """What attempts left whose worker died, the latest first."""
+        numbers = range(item.attempt - 1, 0, -1)
+        return [folder for number in numbers if (folder := self._attempt(item, number)).is_dir()]
 
     def attempt(self, item: Leased) -> Path:
         """An empty folder for this attempt, with the way to what the job's attempts share."""

@@ -1,8 +1,6 @@
-"""`/`: where a model is dropped, and what was done last; `/workers`: who works here, and what waits; `/steps`: what a
-recipe can consist of."""
+"""`/`: where a model is dropped, and what was done last; `/workers`: who works here, and what waits."""
 
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request, Response
 
@@ -12,8 +10,6 @@ from app.api.pages import Paged
 from app.pages.rendering import page
 from app.pages.router import page_router
 from app.storage.records import Page
-from winnow.cli import steps
-from winnow.cli.settings import KINDS
 
 router = page_router()
 
@@ -37,30 +33,3 @@ def show_workers(request: Request, service: Service, caller: Known, paged: Paged
     waiting = jobs.list_jobs(request, service, caller.owner, paged, state="queued")
     known = workers.list_workers(service, caller).items
     return page(request, "workers.html", workers=known, waiting=waiting.items, next=waiting.next)
-
-
-@router.get("/steps")
-def show_steps(request: Request) -> Response:
-    return page(request, "steps.html", kinds=_kinds())
-
-
-@cache
-def _kinds() -> list[dict[str, Any]]:
-    """Every kind of step with its settings, as `winnow steps` tells them."""
-    return [
-        {
-            "kind": kind,
-            "does": steps.first_sentence(step),
-            "needs": steps.needed_in_words(step),
-            "settings": [
-                {
-                    "name": name,
-                    "value": steps.kind_of_value(field.annotation),
-                    "default": steps.default(field),
-                    "says": field.description,
-                }
-                for name, field in steps.settings(step)
-            ],
-        }
-        for kind, step in KINDS.items()
-    ]

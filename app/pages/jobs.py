@@ -10,6 +10,7 @@ from app.api.jobs import Found
 from app.api.pages import Paged
 from app.api.stored_reports import stored_report
 from app.pages import plots
+from app.pages.charts import MOST_POINTS
 from app.pages.rendering import page
 from app.pages.router import page_router
 from app.storage import records
@@ -26,8 +27,6 @@ LINES: Final = 200
 """Of the log: the first so many. The script adds what comes."""
 TRIALS: Final = 200
 """So many are listed; all are drawn."""
-CURVE_EVENTS: Final = 5000
-"""Looked through for losses of a training."""
 
 
 @router.get("/jobs")
@@ -87,4 +86,4 @@ def _training(parts: Parts, job: records.Job) -> plots.Curves | None:
     closed = closed_job(JobRequest.model_validate(job.request))
     if closed is None or not any(map(plots.trains, closed.recipe.steps)):
         return None
-    return plots.training(parts.records.events(job.id, 0, CURVE_EVENTS))
+    return plots.training(parts.records.sampled_events(job.id, [*plots.LOSSES], MOST_POINTS))

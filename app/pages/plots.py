@@ -115,18 +115,15 @@ def trains(step: AnyStep) -> bool:
 
 
 def training(events: Sequence[Event]) -> Curves | None:
-    """The losses of the last attempt by steps, one training behind the other; None before there are two."""
-    attempt = max((event.attempt for event in events), default=0)
+    """The losses by steps, one training behind the other; None before there are two."""
     lines: dict[str, list[tuple[float, float]]] = {name: [] for name in LOSSES}
-    begun, last = 0.0, 0.0
-    for event in events:
-        step = _number(event.values.get("step"))
-        if event.attempt != attempt or step is None:
-            continue
-        begun, last = begun + (last if step < last else 0.0), step
-        for name, points in lines.items():
-            if (value := _number(event.values.get(name))) is not None:
-                points.append((begun + step, value))
+    begun = 0.0
+    for run in _runs(events):
+        for step, event in run:
+            for name, points in lines.items():
+                if (value := _number(event.values.get(name))) is not None:
+                    points.append((begun + step, value))
+        begun += run[-1][0]
     every = [point for points in lines.values() for point in points]
     if len({x for x, _ in every}) < 2:
         return None
@@ -134,6 +131,23 @@ def training(events: Sequence[Event]) -> Curves | None:
     return Curves(
         plot, [(LOSSES[name], charts.path(plot, points)) for name, points in lines.items() if points]
     )
+
+
+def _runs(events: Sequence[Event]) -> list[list[tuple[float, Event]]]:
+    """Each training by its steps. Where another attempt goes on, what it does again is told by it alone."""
+    runs: list[list[tuple[float, Event]]] = []
+    for event in events:
+        if (step := _number(event.values.get("step"))) is None:
+            continue
+        if runs and event.attempt != runs[-1][-1][1].attempt:
+            runs[-1] = [point for point in runs[-1] if point[0] < step]
+            if not runs[-1]:
+                runs[-1:] = [[(step, event)]]
+                continue
+        if not runs or step < runs[-1][-1][0]:
+            runs.append([])
+        runs[-1].append((step, event))
+    return runs
 
 
 def _number(value: object) -> float | None:

@@ -75,6 +75,12 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def from_json(text: str) -> str:
+    """`"full"` → `full`, `true` → `true`."""
+    value = json.loads(text)
+    return value if isinstance(value, str) else text
+
+
 def in_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -91,5 +97,6 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "steps": recipe_text,
     "as_json": as_json,
     "in_line": in_line,
+    "from_json": from_json,
     "plain": plain,
 }

@@ -119,6 +119,18 @@ class MemoryJobs(MemoryStore):
         with self._lock:
             return deepcopy([e for e in self._events if e.job == job and e.id > after][:limit])
 
+    def sampled_events(self, job: str, names: Sequence[str], most: int) -> list[Event]:
+        with self._lock:
+            logged = [e for e in self._events if e.job == job and e.type == "log"]
+            chosen = [_evenly([e for e in logged if e.values.get(name) is not None], most) for name in names]
+            return deepcopy(sorted({e.id: e for some in chosen for e in some}.values(), key=lambda e: e.id))
+
+
+def _evenly(events: list[Event], most: int) -> list[Event]:
+    """Every n-th, counted from the last one back, and the first."""
+    every = -(-len(events) // most) or 1
+    return [*events[:1], *events[::-1][::every]]
+
 
 def _fits(job: Job, filter: JobFilter) -> bool:
     return (

@@ -149,6 +149,10 @@ class Jobs(Protocol):
 
     def events(self, job: str, after: int, limit: int) -> list[Event]: ...
 
+    def sampled_events(self, job: str, names: Sequence[str], most: int) -> list[Event]:
+        """What was logged with one of the `names` among its values, by id: of each name about `most`, evenly spread,
+        the first and the last of them always."""
+
 
 class Studies(Protocol):
     """Searches: what only they have beside the other ports. A trial that has ended makes its study due."""

@@ -13,6 +13,7 @@ from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page, Tri
 from app.storage.sql_base import add_events, change, from_row, locked, paged, unless_raced
 from app.storage.sql_positions import NAMED, SqlPositions
 from app.storage.sql_rows import SqlRows, lock_search
+from app.storage.sql_samples import sampled_events
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
 
@@ -107,6 +108,10 @@ class SqlJobs(SqlPositions):
         with self.reading() as connection:
             rows = connection.execute(query.order_by(events.c.id).limit(limit))
             return [Event(**row._mapping) for row in rows]
+
+    def sampled_events(self, job: str, names: Sequence[str], most: int) -> list[Event]:
+        with self.reading() as connection:
+            return sampled_events(connection, job, names, most)
 
 
 def _locked_job(connection: Connection, owner: str, id: str) -> Job | None:

@@ -46,6 +46,8 @@ class World:
             "a model that is inspected": f"/models/{self.inspected_model}",
             "a job to be put together": f"/models/{self.model}/compress?dataset={self.dataset}",
             "a job without data": f"/models/{self.model}/compress",
+            "a job with data for each role": f"/models/{self.model}/compress?calibration={self.dataset}"
+            f"&evaluation={self.dataset}&evaluation_rows=0:9",
             "data": "/datasets",
             "a dataset": f"/datasets/{self.dataset}",
             "a rejected dataset": f"/datasets/{self.rejected_dataset}",
@@ -59,6 +61,8 @@ class World:
             "a comparison": f"/compare?jobs={','.join(self.finished)}",
             "workers": "/workers",
             "steps": "/steps",
+            "a step": "/steps/finetune",
+            "without scripts": "/without-scripts",
             "a page that is none": "/nothing",
         }
 

@@ -15,6 +15,7 @@ from winnow.contract.recipe import Recipe, Requirements, Student
 from winnow.contract.search import SearchReport
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.extent import WHOLE, Extent, Judging
+from worker.compression.names import Names
 from worker.compression.unfinished import Slot
 
 MAX_THREADS = 1024
@@ -117,6 +118,7 @@ class Judged(Message):
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
     explain: bool = False
+    names: Names = Names()
 
 
 class Compress(Judged):
@@ -154,6 +156,7 @@ class RenderPage(Message):
     out_dir: Path
     recipe: Recipe | None
     judged: Judged | None
+    names: Names = Names()
 
 
 class LoadModel(Message):

@@ -178,7 +178,7 @@ def _render_page(task: RenderPage, messages: Messages) -> dict[str, Any]:
     job = None
     if task.judged is not None:
         job = JobFiles(task.judged.model, _data(task.judged), _options(task.judged, messages))
-    page_again(task.report, task.artifact, task.recipe, job, task.out_dir, messages)
+    page_again(task.report, task.artifact, task.recipe, job, task.out_dir, messages, task.names)
     return {}
 
 
@@ -209,6 +209,7 @@ def _options(task: Judged, messages: Messages) -> "Options":
         messages.tell_kept,
         page=task.judging != "trial",
         explain=task.explain and task.judging != "trial",
+        names=task.names,
     )
 
 

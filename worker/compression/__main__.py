@@ -19,6 +19,7 @@ from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
 from worker.compression.data.open import MAX_UNPACKED_BYTES
 from worker.compression.data.source import Data, Source
+from worker.compression.names import Names
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.upload_gate.convert import torch_export
@@ -81,6 +82,7 @@ def _compress(job: Path, out: Path) -> int:
             models={path: base / path for path in named_models(request.recipe)},
             request=request,
             target=request.target,
+            names=Names(Path(request.model).name, request.name or ""),
         ),
     )
     print("\n".join(report.verdict.summary))

@@ -19,13 +19,13 @@ from worker.compression.measure.network import Network
 from worker.compression.measure.timing.fastest import Timed, time_candidates
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
-from worker.compression.pipeline import ARTIFACT, REPORT
+from worker.compression.pipeline import ARTIFACT
 from worker.compression.progress import Progress
 from worker.compression.result.artifact import Artifact, finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
-from worker.compression.result.told import told_in_full
+from worker.compression.result.told import write_results
 from worker.compression.upload import open_upload
 
 Tidied = Callable[[], Artifact]
@@ -74,9 +74,7 @@ def judge_final(
             if _misses(report) and _is_small_enough(materials):
                 report = _or_the_upload(report, out_dir / ARTIFACT, tidied, materials)
         recipe = None if report.search is None else report.search.recipe
-        report = told_in_full(report, out_dir / ARTIFACT, recipe, materials, out_dir)
-    (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
-    return report
+        return write_results(report, out_dir / ARTIFACT, recipe, materials, out_dir)
 
 
 def _judge_upload(path: Path, search: SearchReport, tidied: Tidied, materials: Materials) -> Report:

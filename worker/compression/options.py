@@ -10,6 +10,7 @@ from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.extent import WHOLE, Extent, Judging
+from worker.compression.names import Names
 from worker.compression.unfinished import OnKept, tell_nobody
 
 
@@ -21,7 +22,7 @@ class Options:
     `processes` start those in which models are measured. `judging` is what the result is for. `request` is what the job
     was asked with, where there is one: what the report suggests to try next is written as another.
     `target` is the runtime that measures. `on_kept` is told of each checkpoint. `page`: whether the report is also made
-    into a page. `explain`: whether both models are compared in what they look at.
+    into a page. `explain`: whether both models are compared in what they look at. `names` stand on the page.
     """
 
     evaluation: Evaluation | None = None
@@ -38,3 +39,4 @@ class Options:
     on_kept: OnKept = tell_nobody
     page: bool = False
     explain: bool = False
+    names: Names = field(default_factory=Names)

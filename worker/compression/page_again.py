@@ -9,6 +9,7 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data
 from worker.compression.materials import Materials
+from worker.compression.names import Names
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.result.fidelity.attributions import Attributions
@@ -32,6 +33,7 @@ def page_again(
     job: JobFiles | None,
     out_dir: Path,
     progress: Progress,
+    names: Names,
 ) -> None:
     """Write `page.html` into the folder. Raises `Refusal` `step_failed` where it cannot be made."""
     told = Report.model_validate_json(report.read_bytes(), extra="ignore")
@@ -42,7 +44,7 @@ def page_again(
             from worker.compression.result.fidelity.fidelity import attributions  # needs torch
 
             seen = attributions(artifact, materials)
-        if not write_page(told, artifact, recipe, materials, out_dir, seen):
+        if not write_page(told, artifact, recipe, materials, out_dir, names, seen):
             raise Refusal("step_failed", "The page could not be made; the operator's log has the details.")
 
 

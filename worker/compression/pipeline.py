@@ -16,12 +16,12 @@ from worker.compression.result.artifact import finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
-from worker.compression.result.told import told_in_full
+from worker.compression.result.told import write_results
 from worker.compression.run_steps import run_steps
 from worker.compression.shared_arrays import SharedArrays
 from worker.compression.upload import open_upload
 
-ARTIFACT, REPORT = "artifact.onnx", "report.json"
+ARTIFACT = "artifact.onnx"
 
 
 def compress(
@@ -62,6 +62,4 @@ def compress(
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
         if options.judging == "result":  # of a trial nobody asks why
             report = explain(report, recipe, materials)
-        report = told_in_full(report, artifact_path, recipe, materials, out_dir)
-    (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
-    return report
+        return write_results(report, artifact_path, recipe, materials, out_dir)

@@ -1,6 +1,7 @@
 // A job put together: data, what is required, and how; held against the service while it is written, then sent.
 
-import { address, ask, element, fetchPage, showRefusal } from "./service.js";
+import { start as startRecipe } from "./recipe.js";
+import { address, ask, element, showRefusal } from "./service.js";
 
 const PAUSE = 500;
 const OPEN = /"(any_of|between)"|"optional"\s*:\s*true/;
@@ -20,11 +21,7 @@ export function start(form) {
     event.preventDefault();
     submit(form);
   });
-  form.querySelector("[data-add-step]").addEventListener("click", () => {
-    addStep(form);
-    changed();
-  });
-  form.querySelector("#kind").addEventListener("change", () => help(form));
+  startRecipe(form, changed);
   changed();
 }
 
@@ -42,16 +39,16 @@ function showWhatIsNeeded(form) {
     const isShown = part.dataset.for === "search" ? searches(form) : part.dataset.for === way;
     part.hidden = part.disabled = !isShown;
   }
-  if (way === "recipe") help(form);
 }
 
 /** The body of POST /v1/jobs. Throws SyntaxError where the recipe is no JSON. */
 function request(form) {
-  const { model, dataset } = form.dataset;
-  const made = { model, recipe: recipe(form), require: required(form) };
+  const { data, judges } = form.elements;
+  const made = { model: form.dataset.model, recipe: recipe(form), require: required(form) };
   const name = form.querySelector("#name").value.trim();
   if (name) made.name = name;
-  if (dataset) Object.assign(made, { data: { dataset }, evaluation: evaluation(form) });
+  if (data) made.data = JSON.parse(data.value);
+  if (judges) made.evaluation = evaluation(form);
   if (form.querySelector("#explain")?.checked) made.explain = true;
   if (searches(form)) made.search = search(form);
   return made;
@@ -123,36 +120,5 @@ async function submit(form) {
     if (error.status) delete form.dataset.key;
     showRefusal(refused, readable(error));
     button.disabled = false;
-  }
-}
-
-function addStep(form) {
-  const text = form.querySelector("#recipe");
-  let written = { steps: [] };
-  try {
-    written = JSON.parse(text.value);
-  } catch {
-    // what cannot be read is begun anew
-  }
-  if (!Array.isArray(written.steps)) written.steps = [];
-  written.steps.push({ kind: form.querySelector("#kind").value });
-  text.value = JSON.stringify(written, null, 2);
-}
-
-let steps;
-
-/** The settings of the step that is chosen, as /steps has them. */
-async function help(form) {
-  const place = form.querySelector("[data-help]");
-  const kind = form.querySelector("#kind").value;
-  if (place.dataset.shown === kind) return;
-  place.dataset.shown = kind;
-  try {
-    steps ??= fetchPage(address("steps"));
-    const section = (await steps).getElementById(kind);
-    if (section && place.dataset.shown === kind) place.replaceChildren(document.importNode(section, true));
-  } catch {
-    steps = undefined;
-    delete place.dataset.shown;
   }
 }

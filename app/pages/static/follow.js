@@ -1,20 +1,25 @@
-// A job that is followed by its events: lines of the log as they come, the rest of the page at most once a second.
+// A job that is followed by its events: lines of the log as they come, the rest of the page at most once a second, less often
+// where it takes the service long.
 
 import { UNREACHABLE, address, announce, element } from "./service.js";
 import { PATIENCE, refresh } from "./live.js";
 
 const MOST_LINES = 1000;
 const THROTTLE = 1000;
+/** The page is asked for again after at least so many times as long as it took. */
+const SHARE = 10;
 const isOver = () => !document.querySelector("progress#progress");
 
 export function start(place) {
   const log = document.getElementById("log");
-  let source, due;
-  const changed = () => (due ??= setTimeout(update, THROTTLE));
+  let source, due, took = 0;
+  const changed = () => (due ??= setTimeout(update, Math.max(THROTTLE, SHARE * took)));
   const update = async () => {
     due = undefined;
+    const begun = performance.now();
     try {
       await refresh();
+      took = performance.now() - begun;
       if (isOver()) announce(`The job has ended: ${document.querySelector("h1 .badge").textContent}.`);
     } catch {
       announce(UNREACHABLE);

@@ -47,7 +47,9 @@ function goOn(kind, id) {
   const job = document.querySelector("[data-compress]");
   const here = new URL(location.href);
   if (job && kind === "datasets") {
-    here.searchParams.set("dataset", id);
+    const use = document.querySelector("[data-added-for]")?.value ?? "dataset";
+    for (const name of [...here.searchParams.keys()]) if ((name === "dataset") !== (use === "dataset")) here.searchParams.delete(name);
+    here.searchParams.set(use, id);
     location.assign(here);
   } else {
     location.assign(address(`${kind}/${id}`));

@@ -1,5 +1,6 @@
 """Pages in a real browser: axe finds no violation of WCAG 2.1 AA, light and dark, none is wider than a phone."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,19 @@ def test_every_page_is_accessible_and_narrow_enough_and_its_scripts_run(
     assert [line for line in said if "Failed to load resource" not in line] == []
 
 
+def test_the_fields_of_a_recipe_are_accessible(page: Page, shown: tuple[Served, World]) -> None:
+    """Those of a step that has every kind of them, and a step inside; one of them open."""
+    api, made = shown
+    page.goto(f"{api.url}/models/{made.model}/compress")
+    page.get_by_label("A recipe of my own").check()
+    pruning = {"kind": "channel_pruning", "amount": {"between": [0.1, 0.8]}, "recovery": {"kind": "finetune"}}
+    static = {"kind": "int8_static", "calibration": {"any_of": ["mse", "entropy"]}}
+    page.get_by_label("Steps, as JSON").fill(json.dumps({"steps": [pruning, static]}))
+    page.locator(".inside .setting").first.wait_for()
+    page.locator(".steps > li:nth-child(2) .setting").first.wait_for()
+    assert faults(page) == []
+
+
 def test_signing_in_is_accessible_and_opens_the_page_that_was_asked_for(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -116,4 +130,4 @@ def test_all_can_be_reached_by_keyboard_and_the_first_stop_skips_the_menu(
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowDown")
         page.locator("#recipe").wait_for(state="visible")
-        page.locator("[data-help] table").wait_for()
+        page.locator(".steps .setting").first.wait_for()

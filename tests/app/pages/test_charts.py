@@ -109,6 +109,20 @@ def test_losses_are_looked_for_where_something_is_trained(step: dict[str, Any], 
     assert plots.trains(read) == trains
 
 
+def test_an_attempt_that_goes_on_within_a_training_continues_its_curve() -> None:
+    """What it does again counts once, and the training before, which it does not do again, stays."""
+    events = [
+        *(lost(step, loss=1.0 / step) for step in (1, 5, 9)),
+        *(lost(step, loss=2.0 / step) for step in (1, 3, 6, 7)),
+        *(lost(step, 2, loss=3.0 / step) for step in (6, 8)),
+    ]
+    drawn = plots.training(events)
+    assert drawn is not None
+    ((_, line),) = drawn.lines
+    xs = [float(point.split(",")[0]) for point in line.split()]
+    assert xs == [drawn.plot.x.place(x) for x in (1, 5, 9, 10, 12, 15, 17, 17)], "the last point stands twice"
+
+
 def test_trainings_stand_behind_each_other_and_earlier_attempts_do_not_count() -> None:
     events = [
         lost(5, loss=9.0),

@@ -4,6 +4,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -322,3 +323,33 @@ def test_the_largest_numbers_of_a_request_come_back(records: Records, model: Upl
     found = records.job("local", job.id)
     assert found is not None
     assert found.request == request
+
+
+def logged(job: str, at: int, **values: object) -> Event:
+    return Event(job=job, attempt=1, time=1002.0, type="log", message=f"{at}", values={"step": at, **values})
+
+
+def test_of_many_events_those_that_tell_a_number_are_evenly_sampled(records: Records, model: Upload) -> None:
+    """However rare one of them is; values that are no numbers are the reader's."""
+    job = added(records, a_job(model)).id
+    records.claim(job, 1001.0, 30.0)
+    said = [
+        logged(job, at, validation_loss=0.5) if at % 100 == 99 else logged(job, at, loss=0.4)
+        for at in range(500)
+    ]
+    said += [
+        logged(job, 500, message="nothing told"),
+        logged(job, 501, loss=None),
+        logged(job, 502, loss="none"),
+    ]
+    assert records.report(job, 1, step=None, progress=0.1, seconds_left=None, events=said)
+    found = records.sampled_events(job, ["loss", "validation_loss"], 20)
+    assert [event.id for event in found] == sorted({event.id for event in found})
+    rare = [event.values["step"] for event in found if "validation_loss" in event.values]
+    assert rare == [99, 199, 299, 399, 499]
+    often = [event.values["step"] for event in found if "loss" in event.values]
+    assert (often[0], often[-1]) == (0, 502)
+    assert len(often) <= 22
+    assert max(after - before for before, after in pairwise(often)) <= 25 + 5
+    assert found == [event for event in records.events(job, 0, 1000) if event in found]
+    assert records.sampled_events("job_none", ["loss"], 20) == []

@@ -21,8 +21,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Paragraph:
+    """`lead` comes before the text, and says most."""
+
     text: str
     tone: Tone = ""
+    lead: str = ""
     block: str = "paragraph"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from worker.compression.result.page.blocks import Section
+from worker.compression.result.page.heading import done, heading
 from worker.compression.result.page.sections import (
     before_after,
     classes,
@@ -54,7 +55,9 @@ def render(subject: Subject) -> str:
     made = (section(subject) for section in SECTIONS)
     sections: list[Section] = [section for section in made if section is not None]
     template = environment_of_templates().get_template("page.html")
-    return template.render(sections=sections, title=verdict.title(subject), report=subject.report)
+    return template.render(
+        sections=sections, heading=heading(subject), done=done(subject), report=subject.report
+    )
 
 
 @cache

@@ -6,6 +6,7 @@ from pathlib import Path
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
+from worker.compression.names import Names
 from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.seen import Seen
 
@@ -21,3 +22,4 @@ class Subject:
     materials: Materials | None = None
     attributions: Attributions = field(default_factory=Attributions)
     seen: Seen = field(default_factory=Seen)
+    names: Names = field(default_factory=Names)

@@ -8,10 +8,12 @@ from typing import Final
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
+from worker.compression.names import Names
 from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.looking.look import look
 from worker.compression.result.page.render import render
 from worker.compression.result.page.subject import Subject
+from worker.compression.result.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +27,14 @@ def write_page(
     recipe: Recipe | None,
     materials: Materials | None,
     out_dir: Path,
+    names: Names,
     attributions: Attributions | None = None,
 ) -> bool:
     """Write `page.html` into the folder; False where it cannot be made, which is logged."""
     try:
-        subject = Subject(report, artifact, recipe, materials, attributions or Attributions())
+        subject = Subject(report, artifact, recipe, materials, attributions or Attributions(), names=names)
         content = page_of(replace(subject, seen=look(subject)))
-        (out_dir / PAGE).write_bytes(content)
+        write_whole(out_dir / PAGE, content)
     except Exception as error:
         log.exception("the page could not be made")
         if materials is not None:

@@ -20,6 +20,7 @@ from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import ClassQuality, LayerReport, Pair, Report
 from worker.compression.data.source import Data, Source
 from worker.compression.materials import Materials
+from worker.compression.names import Names
 from worker.compression.options import Options
 from worker.compression.page_again import JobFiles, page_again
 from worker.compression.pipeline import compress
@@ -34,6 +35,7 @@ from worker.compression.result.page.write import MAX_BYTES, page_of, write_page
 from worker.compression.upload import open_upload
 
 RECIPE = Recipe.model_validate({"steps": [{"kind": "int8_static"}]})
+NAMES = Names("digits", "for the phone")
 DATA_FIRST = ["verdict", "before-after", "requirements", "layers", "latency"]
 
 
@@ -57,7 +59,9 @@ class Tags(HTMLParser):
 
 def asked() -> Options:
     require = Requirements(max_metric_drop=0.05, max_size_ratio=0.55)
-    return Options(Evaluation(metric="top1"), require, Benchmark(rounds=9), processes=InProcess(), page=True)
+    return Options(
+        Evaluation(metric="top1"), require, Benchmark(rounds=9), processes=InProcess(), page=True, names=NAMES
+    )
 
 
 def rows(files: Digits) -> Data:
@@ -92,6 +96,17 @@ def test_it_begins_with_what_is_asked_first_and_names_nothing_outside(made: tupl
     assert all(layer.name in text for layer in told.layers)
 
 
+def test_its_title_and_heading_name_the_model_the_job_and_what_was_done(
+    made: tuple[Report, Path], tmp_path: Path
+) -> None:
+    page = (made[1] / "page.html").read_text()
+    assert "<title>digits, for the phone: int8_static – Winnow report</title>" in page
+    assert "<h1>digits</h1>" in page
+    assert write_page(made[0], made[1] / "artifact.onnx", None, None, tmp_path, Names())
+    page = (tmp_path / "page.html").read_text()
+    assert "<title>A model, the upload, tidied – Winnow report</title>" in page
+
+
 def test_the_samples_that_differ_are_those_that_onnxruntime_answers_differently(
     made: tuple[Report, Path], files: Digits
 ) -> None:
@@ -124,7 +139,7 @@ def test_an_older_report_is_made_into_the_same_sections(
     ids = []
     for name, given_back in (("with", JobFiles(files.model, rows(files), asked())), ("without", None)):
         (folder := tmp_path / name).mkdir()
-        page_again(out / "report.json", out / "artifact.onnx", RECIPE, given_back, folder, Silent())
+        page_again(out / "report.json", out / "artifact.onnx", RECIPE, given_back, folder, Silent(), NAMES)
         ids.append(Tags((folder / "page.html").read_text()).ids)
     assert ids[0] == Tags((out / "page.html").read_text()).ids
     assert {*ids[0]} - {*ids[1]} <= {"samples", "histograms", "classes"}
@@ -141,7 +156,7 @@ class Kept(Silent):
 
 
 def test_a_page_that_cannot_be_made_is_none(made: tuple[Report, Path], tmp_path: Path) -> None:
-    assert not write_page(made[0], tmp_path / "no.onnx", RECIPE, None, tmp_path)
+    assert not write_page(made[0], tmp_path / "no.onnx", RECIPE, None, tmp_path, NAMES)
     assert not (tmp_path / "page.html").exists()
 
 
@@ -189,7 +204,7 @@ def subject(name: str, artifact: Path) -> Subject:
         confusion=Confusion([name, name], counts, counts[::-1], 2),
         why=[name],
     )
-    return Subject(told, artifact, RECIPE, seen=seen)
+    return Subject(told, artifact, RECIPE, seen=seen, names=Names(name, name))
 
 
 HOSTILE = st.text(

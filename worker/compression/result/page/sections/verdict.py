@@ -15,16 +15,16 @@ OUTCOMES: Final = {
 }
 
 
-def title(subject: Subject) -> str:
-    return ADVICE[subject.report.verdict.recommend]
-
-
 def section(subject: Subject) -> Section:
     report = subject.report
     verdict, outcome = report.verdict, report.outcome
     tone: Tone = "bad" if outcome == "requirements_not_met" else "good" if outcome == "accepted" else ""
     blocks: list[Block] = [
-        Paragraph(verdict.because, "good" if verdict.recommend == "use_result" else ""),
+        Paragraph(
+            verdict.because,
+            "good" if verdict.recommend == "use_result" else "",
+            f"{ADVICE[verdict.recommend]}.",
+        ),
         Paragraph(OUTCOMES[outcome], tone),
         Tiles(list(_tiles(report))),
         Listing(verdict.summary),
