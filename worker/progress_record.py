@@ -13,7 +13,7 @@ from typing import Any
 
 from app.storage.records import Event, Job, Trial
 from winnow.contract.presets import spaces_of
-from winnow.contract.steps.training import TRAINING_KINDS
+from winnow.contract.steps.taught import TRAINING_KINDS
 from worker.child.spec import Advanced, Kept, Logged, Note, StepBegun
 
 MAX_PENDING_EVENTS = 1000

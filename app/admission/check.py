@@ -43,7 +43,7 @@ from winnow.contract.recipe import (
     WeightOnly,
 )
 from winnow.contract.shapes import Shapes, input_shapes
-from winnow.contract.steps.training import Trains
+from winnow.contract.steps.taught import Trains
 
 MAX_ELEMENTS: Final = 2**31
 """Of one input: what a protobuf tensor holds, more or less."""

@@ -18,7 +18,7 @@ from winnow.contract.recipe import (
     StructuredPruning,
     Taught,
 )
-from winnow.contract.steps.training import Trains
+from winnow.contract.steps.taught import Trains
 
 FIELD: Final = "data.training"
 

@@ -10,7 +10,7 @@ from winnow.contract import units
 from winnow.contract.comparison import ComparedJob
 from winnow.contract.recipe import AnyStep
 from winnow.contract.steps.pruning import StructuredPruning
-from winnow.contract.steps.training import Trains
+from winnow.contract.steps.taught import Trains
 from winnow.contract.trial import Trial
 
 LARGEST: Final = 1e100

@@ -16,12 +16,14 @@ from winnow.contract.steps.no_op import NoOp
 from winnow.contract.steps.pruning import ChannelPruning, DepthPruning, Sparsity, StructuredPruning
 from winnow.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
 from winnow.contract.steps.student import Student
-from winnow.contract.steps.training import (
+from winnow.contract.steps.taught import (
     Distillation,
     FeaturePair,
-    Finetune,
     QuantizationAwareTraining,
     Taught,
+)
+from winnow.contract.steps.training import (
+    Finetune,
     Training,
 )
 from winnow.contract.steps.vocabulary import VocabularyPruning

@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from winnow.contract.glob import GlobText
 from winnow.contract.steps.base import KIND, Need, Patterns, Samples, Step
-from winnow.contract.steps.training import Distillation, Finetune
+from winnow.contract.steps.taught import Distillation
+from winnow.contract.steps.training import Finetune
 from winnow.contract.steps.zeros import Structure, refuse_bad_structure, zeros_of
 
 Amount = Annotated[float, Field(gt=0, lt=1)]

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from winnow.contract.detections import DetectionLayout, layout_of, unknown_layout
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Taught
-from winnow.contract.steps.training import TaughtOutput
+from winnow.contract.steps.taught import TaughtOutput
 from worker.compression.graph.facts.batch_axis import batch_axes
 from worker.compression.graph.facts.facts import spec
 from worker.compression.steps.context import Context
