@@ -12,6 +12,7 @@ import pytest
 from tests.support import small_nets
 from tests.support.digits import DECLARATION, digits
 from tests.support.made_artifacts import RECIPES, forecast_of, inspected_facts, made_artifact
+from tests.support.transformers import exported
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import ModelFacts
 from worker.compression.data.source import Source
@@ -30,9 +31,12 @@ TELLING = (
     "pruned, int8",
 )
 """For these models; `make bench-forecast` does all recipes for all."""
-CASES = [("digits", recipe) for recipe in RECIPES] + [
-    (model, recipe) for model in SHARED if (MODELS / f"{model}.onnx").is_file() for recipe in TELLING
-]
+PRUNED = ("half of the MACs", "a third of the parameters", "half of the channels, in rounds")
+CASES = (
+    [("digits", recipe) for recipe in RECIPES]
+    + [("transformer", recipe) for recipe in PRUNED]
+    + [(model, recipe) for model in SHARED if (MODELS / f"{model}.onnx").is_file() for recipe in TELLING]
+)
 
 
 @cache
@@ -44,6 +48,8 @@ def subject(name: str) -> tuple[Path, ModelFacts, Source]:
         model, source = files.model, Source(files.data, DECLARATION, (0, 16))
         return model, inspected_facts(model, folder / "inspection"), source
     model = MODELS / f"{name}.onnx"
+    if name == "transformer":
+        onnx.save(exported("llama", "torchscript"), model := folder / "transformer.onnx")
     facts = inspected_facts(model, folder / "inspection")
     return model, facts, random_data(facts, folder / "data.npz")
 
@@ -102,6 +108,16 @@ def test_layers_that_a_pattern_excludes_stay_as_they_are() -> None:
     assert fc.weight is not None
     assert whole is not None
     assert without == pytest.approx(whole + 2 * np.prod(fc.weight), rel=0.02)
+
+
+@pytest.mark.parametrize("settings", [{"heads": "inside"}, {"embedding_width": True}])
+def test_what_other_groups_than_those_of_the_facts_would_give_is_not_told(
+    settings: dict[str, object],
+) -> None:
+    _, facts, _ = subject("transformer")
+    step = {"kind": "channel_pruning", "amount": 0.5}
+    assert forecast_of(facts, [step]).basis == "computed"
+    assert forecast_of(facts, [{**step, **settings}]).basis == "measured only"
 
 
 def test_groups_of_an_excluded_layer_are_not_cut() -> None:

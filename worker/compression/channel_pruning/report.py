@@ -31,10 +31,17 @@ class Round:
 
 
 def group_rows(groups: Groups, rounds: Sequence[Round]) -> list[dict[str, Any]]:
-    """List each group with what it couples and its channels before and after; then what is pinned, and why."""
+    """List each group with what it couples and its channels before and after; then what is pinned, and why.
+
+    Of queries that share their keys, a later round may take single ones: what is left counts as whole heads.
+    """
+    queries = {group.name: group.queries for group in groups.groups}
     counts = {group.name: len(group.channels) for group in groups.groups}
     for each in rounds:  # a group of one channel is none for the next round
-        counts |= {group.name: count for group, count in zip(each.groups, each.cut.counts, strict=True)}
+        counts |= {
+            group.name: -(-count * group.queries // queries.get(group.name, group.queries))
+            for group, count in zip(each.groups, each.cut.counts, strict=True)
+        }
     return [
         row | {"channels_after": row["channels"] if row["pinned"] else counts[row["name"]]}
         for row in describe(groups)

@@ -125,6 +125,18 @@ def test_heads_and_widths_are_reported_before_and_after(tmp_path: Path) -> None:
     assert "/head/MatMul" not in widths
 
 
+def test_over_rounds_what_is_left_of_a_group_of_queries_counts_as_a_head(tmp_path: Path) -> None:
+    """Two groups of two queries: the first round leaves a group, the second one query of it, the key stays."""
+    settings = {"target": "channels", "amount": 0.75, "rounds": 2, "round_to": 1, "repair": False}
+    result = done(transformer(), tmp_path, **settings)
+    (heads,) = rows(result, "head")
+    assert (heads["channels"], heads["channels_after"]) == (2, 1)
+    widths = {row["layer"]: row["outputs"] for row in result.details["widths"]}
+    assert widths[HEADS] == [STREAM, STREAM // 4]
+    assert widths["/attention/key/MatMul"] == [STREAM // 2, STREAM // 4]
+    run(result.model, {"x": ROWS})
+
+
 def test_inside_all_heads_stay(tmp_path: Path) -> None:
     """Three pairs of rotary places, and six places of values."""
     result = done(transformer(), tmp_path, heads="inside", target="channels", amount=0.5, round_to=1)

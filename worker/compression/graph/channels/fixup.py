@@ -77,13 +77,13 @@ class Fixup:
         assert behind is not None
         entries = self.labelling.entries.get(value)
         is_open = {place for place in new if entries is not None and entries[place].number is None}
-        told = {place: size for place, size in new.items() if place not in is_open}
+        sizes = {place: size for place, size in new.items() if place not in is_open}
         shares = {
             place: (size, behind.shape[place])
             for place, size in new.items()
             if place in is_open and not self._follows(entries[place])  # type: ignore[index]
         }
-        _rewrite(self.node, index, len(behind.shape), told, shares)
+        _rewrite(self.node, index, len(behind.shape), sizes, shares)
 
     def _follows(self, entry: Entry) -> bool:
         """Whether it counts what is cut, so that it changes by itself."""
@@ -102,9 +102,9 @@ def _register(node: ir.Node, what: str, array: NDArray[Any]) -> ir.Value:
 
 
 def _rewrite(
-    node: ir.Node, index: int, rank: int, told: dict[int, int], shares: dict[int, tuple[int, int]]
+    node: ir.Node, index: int, rank: int, sizes: dict[int, int], shares: dict[int, tuple[int, int]]
 ) -> None:
-    """Put in front of the node Where(the places told, their numbers, the computed shape · new / old).
+    """Put in front of the node Where(these places, their sizes, the computed shape · new / old).
 
     `shares`: of sizes that count samples too, as batch · heads, what is new for the old size of one sample.
     """
@@ -114,9 +114,9 @@ def _rewrite(
             new[place], old[place] = pair
         _put_before(node, index, "Mul", [_register(node, "new", new)])
         _put_before(node, index, "Div", [_register(node, "old", old)])
-    if told:
+    if sizes:
         places, numbers = np.zeros(rank, bool), np.zeros(rank, np.int64)
-        for place, size in told.items():
+        for place, size in sizes.items():
             places[place], numbers[place] = True, size
         chosen = [_register(node, "places", places), _register(node, "sizes", numbers)]
         _put_before(node, index, "Where", chosen)
