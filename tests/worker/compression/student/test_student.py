@@ -136,7 +136,8 @@ def test_fresh_weights_follow_from_the_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "code", "named"),
     [
-        ({"depth": 0.1}, "invalid_request", "depth 0.1 leaves 0 of 4"),
+        ({"depth": 0.1}, "invalid_request", "depth 0.1 leaves 0 of the model's 4 residual blocks"),
+        ({"depth": 0.9}, "invalid_request", "leaves all of the model's 4 residual blocks"),
         ({"depth": 0.5, "exclude": ["*u1*", "up[012]"]}, "invalid_request", "join1: excluded"),
         ({"width": 0.4}, "does_not_divide", "2.4 of the 6 channels"),
     ],
