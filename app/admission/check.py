@@ -16,7 +16,13 @@ from app.admission.other_models import check_data, check_students, fed, judged
 from app.admission.pruning import check_pruning
 from app.admission.sparsity import check_gradual, check_sparsity
 from app.admission.student import check_student
-from app.admission.training import check_outputs, check_teacher, check_training, trainings
+from app.admission.training import (
+    check_cache,
+    check_outputs,
+    check_teacher,
+    check_training,
+    trainings,
+)
 from app.admission.vocabulary import check_vocabulary
 from app.admission.weights import check_weights
 from winnow.contract import fitting
@@ -146,7 +152,7 @@ def _check_training(
     if isinstance(step, Taught) and step.needs_teacher and step.teacher in teachers:
         check_teacher(where, step, output, teachers[step.teacher])
         check_outputs(where, step, state.facts.outputs, teachers[step.teacher])
-        _check_cache(where, step, use.dataset in augmenting)
+        check_cache(where, step, use.dataset in augmenting)
 
 
 def _check_something_left(index: int, step: AnyStep, state: ModelState, included: int) -> None:
@@ -212,15 +218,6 @@ def _check_output(request: ClosedJob, model: ModelFacts) -> None:
         listed = ", ".join(map(repr, names))
         detail = f"The model has no output {request.evaluation.output!r}; it has {listed}."
         raise Refusal("unknown_output", detail, field="evaluation.output")
-
-
-def _check_cache(where: str, step: Taught, augmenting: bool) -> None:
-    if step.cache_teacher and step.augment and augmenting:
-        detail = (
-            "The dataset declares augmentation, with which the teacher sees other samples in every epoch: its outputs "
-            "cannot be kept. Set augment to false for this step, or leave cache_teacher out."
-        )
-        raise Refusal("invalid_request", detail, field=f"{where}.cache_teacher")
 
 
 def _check_labels(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:

@@ -91,6 +91,16 @@ def _other_output(step: Taught, output: TensorSpec, taught: TensorSpec | None, p
     )
 
 
+def check_cache(where: str, step: Taught, augmenting: bool) -> None:
+    """What is kept once has to be the same in every epoch. Raises `invalid_request`."""
+    if step.cache_teacher and step.augment and augmenting:
+        detail = (
+            "The dataset declares augmentation, with which the teacher sees other samples in every epoch: its outputs "
+            "cannot be kept. Set augment to false for this step, or leave cache_teacher out."
+        )
+        raise Refusal("invalid_request", detail, field=f"{where}.cache_teacher")
+
+
 def same_output(name: str, model: ModelFacts) -> TensorSpec | None:
     """The teacher's counterpart of an output: the one of that name, else its first."""
     return next((output for output in model.outputs if output.name == name), next(iter(model.outputs), None))

@@ -6,10 +6,14 @@ as DistilBERT takes every second one (Sanh et al. 2019, arXiv:1910.01108).
 
 from collections.abc import Sequence
 from math import floor
+from typing import Final
 
 from winnow.contract.errors import Refusal
 from winnow.contract.glob import matches_any
 from winnow.contract.model import HOLDS_OTHERS, ResidualBlock
+
+SHOWN: Final = 4
+"""Blocks that a sentence names."""
 
 Unit = list[ResidualBlock]
 """Blocks that go together: the halves of a transformer's layer, or one block."""
@@ -42,8 +46,8 @@ def why_it_stays(unit: Unit, exclude: Sequence[str]) -> str | None:
 
 
 def going(units: Sequence[Unit], depth: float, exclude: Sequence[str], where: str) -> list[Unit]:
-    """Choose the units that go. Raises `nothing_to_compress` where there are none; `invalid_request`, at the field
-    `where`, for a depth beyond what can go."""
+    """Choose the units that go. Raises `nothing_to_compress` where none can; `invalid_request`, at the field `where`,
+    for a depth beyond what can go, or one so near to 1 that all would stay."""
     if depth == 1:
         return []
     if not units:
@@ -54,18 +58,37 @@ def going(units: Sequence[Unit], depth: float, exclude: Sequence[str], where: st
             field=where,
         )
     free = [unit for unit in units if why_it_stays(unit, exclude) is None]
+    if not free:
+        detail = f"None of the model's {_blocks(units)} can go ({_staying(units, exclude)}). Leave depth out."
+        raise Refusal("nothing_to_compress", detail, field=where)
     staying, least = floor(depth * len(units) + 0.5), max(1, len(units) - len(free))
     if staying < least:
         raise Refusal("invalid_request", _beyond(units, depth, exclude, least), field=where)
+    if staying == len(units):
+        detail = f"depth {depth:g} leaves all of the model's {_blocks(units)}. Ask for less than " + (
+            f"{1 - 0.5 / len(units):.3f}, or leave it out."
+        )
+        raise Refusal("invalid_request", detail, field=where)
     chosen = staying - (len(units) - len(free))
     kept = {index * len(free) // chosen for index in range(chosen)}
     return [unit for place, unit in enumerate(free) if place not in kept]
 
 
 def _beyond(units: Sequence[Unit], depth: float, exclude: Sequence[str], least: int) -> str:
-    stay = [f"{unit[0].name}: {why}" for unit in units if (why := why_it_stays(unit, exclude)) is not None]
-    cannot = f"{len(stay)} cannot go ({'; '.join(stay[:4])})" if stay else "one has to stay"
+    stays = _staying(units, exclude)
+    cannot = f"these cannot go: {stays}" if stays else "one has to stay"
     return (
-        f"depth {depth:g} leaves {floor(depth * len(units) + 0.5)} of {len(units)} blocks or layers, and {cannot}. Ask "
+        f"depth {depth:g} leaves {floor(depth * len(units) + 0.5)} of the model's {_blocks(units)}, and {cannot}. Ask "
         f"for a depth of {least / len(units):.3f} at least, or cut the width too."
     )
+
+
+def _staying(units: Sequence[Unit], exclude: Sequence[str]) -> str:
+    """What stays, with the reasons, the first of them."""
+    stay = [f"{unit[0].name}: {why}" for unit in units if (why := why_it_stays(unit, exclude)) is not None]
+    return "; ".join(stay[:SHOWN]) + (f"; {len(stay) - SHOWN} more" if len(stay) > SHOWN else "")
+
+
+def _blocks(units: Sequence[Unit]) -> str:
+    kind = "layers" if any(block.attends for unit in units for block in unit) else "residual blocks"
+    return f"{len(units)} {kind}"

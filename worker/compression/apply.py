@@ -80,7 +80,7 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
         if isinstance(step, VocabularyPruning):
             check_vocabulary(model, step)
         training = step.recovery if isinstance(step, StructuredPruning) else step
-        if not isinstance(training, Training) and not _asks_gradients(step):
+        if not isinstance(training, Training | Student) and not _asks_gradients(step):
             continue
         from worker.compression.engine.working import check_runs
 

@@ -26,11 +26,27 @@ def test_what_can_be_made_is_not_refused() -> None:
 
 
 def test_a_depth_beyond_what_can_go_names_what_stays_and_the_least_depth() -> None:
-    problem = refused(model_facts(layers=LAYERS, blocks=[{**b, "pinned": "x"} for b in BLOCKS]), depth=0.5)
+    problem = refused(depth=0.1)
     assert problem is not None
     assert (problem.code, problem.field) == ("invalid_request", "recipe.steps.0.depth")
-    assert "3 cannot go (join0: x; join1: x; join2: x)" in problem.detail
-    assert "1.000 at least" in problem.detail
+    assert "leaves 0 of the model's 3 residual blocks" in problem.detail
+    assert "join1: its shortcut has layers of its own" in problem.detail
+    assert "0.333 at least" in problem.detail
+
+
+def test_where_no_block_can_go_there_is_no_depth() -> None:
+    problem = refused(model_facts(layers=LAYERS, blocks=[{**b, "pinned": "x"} for b in BLOCKS]), depth=0.9)
+    assert problem is not None
+    assert (problem.code, problem.field) == ("nothing_to_compress", "recipe.steps.0.depth")
+    assert "join0: x; join1: x; join2: x" in problem.detail
+
+
+def test_a_depth_that_leaves_all_is_refused_with_one_that_does_not() -> None:
+    problem = refused(depth=0.9)
+    assert problem is not None
+    assert problem.code == "invalid_request"
+    assert "less than 0.833" in problem.detail
+    assert refused(depth=0.83) is None
 
 
 def test_a_width_that_does_not_divide_names_groups_and_widths_that_do() -> None:

@@ -47,6 +47,7 @@ RECIPES: Final[list[list[dict[str, Any]]]] = [
     [{"kind": "channel_pruning", "scope": "isomorphic", "round_to": 1}],
     [{"kind": "depth_pruning", "samples": 16}],
     [{"kind": "vocabulary_pruning"}, {"kind": "low_rank", "rank": "parameters"}],
+    [{"kind": "student", "width": 0.5, "init": "fresh"}],
     [{"kind": "sparsity", "criterion": "hessian"}],
     [{"kind": "low_rank"}, {"kind": "distillation", "batchnorm": "restored", **TRAINING}],
 ]

@@ -78,51 +78,43 @@ def _scales(model: ir.Model) -> dict[str, float]:
 
 
 def _is_norm(node: ir.Node) -> bool:
-    return node.op_type in NORMS or (node.op_type == "Div" and _is_deviation(node))
+    return node.op_type in NORMS or _divides_by_deviation(node)
 
 
-def _is_deviation(node: ir.Node) -> bool:
+def _divides_by_deviation(node: ir.Node | None) -> bool:
     """Whether it divides by a square root, as a normalisation that is written out does."""
-    divisor = node.inputs[1]
+    divisor = node.inputs[1] if node is not None and node.op_type == "Div" else None
     producer = None if divisor is None else divisor.producer()
     return producer is not None and producer.op_type == "Sqrt"
 
 
 def _known(model: ir.Model) -> Iterator[tuple[ir.Value, float]]:
     """Yield the constants that begin as one number, with it."""
-    behind = {node.outputs[0] for node, _ in layers(model)}
+    made = {node.outputs[0] for node, _ in layers(model)}
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        known = [*NORMS.get(node.op_type, ())]
-        known += [(BIAS_INPUT[node.op_type], 0.0)] if node.op_type in BIAS_INPUT else []
-        for place, number in known:
+        bias = [(BIAS_INPUT[node.op_type], 0.0)] if node.op_type in BIAS_INPUT else []
+        for place, number in [*NORMS.get(node.op_type, ()), *bias]:
             value = node.inputs[place] if place < len(node.inputs) else None
             if value is not None and value.is_initializer():
                 yield value, number
-        if node.op_type in ("Add", "Mul") and (pair := _vector_of(node)) is not None:
-            vector, other = pair
-            producer = other.producer()
-            if (
-                node.op_type == "Mul"
-                and producer is not None
-                and producer.op_type == "Div"
-                and _is_deviation(producer)
-            ):
-                behind.add(node.outputs[0])
+        for vector, other in _vectors(node):
+            if node.op_type == "Mul" and _divides_by_deviation(other.producer()):
+                made.add(node.outputs[0])
                 yield vector, 1.0
-            elif node.op_type == "Add" and other in behind:
+            elif node.op_type == "Add" and other in made:
                 yield vector, 0.0
 
 
-def _vector_of(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
-    """The constant vector that it reads, and what else."""
+def _vectors(node: ir.Node) -> Iterator[tuple[ir.Value, ir.Value]]:
+    """Yield a constant vector that it adds or multiplies with, and what to."""
+    if node.op_type not in ("Add", "Mul"):
+        return
     first, second = node.inputs
-    for vector, other in ((second, first), (first, second)):
-        if vector is None or other is None or not vector.is_initializer():
-            continue
-        shape = tensor_of(vector).shape.numpy()
-        if math.prod(shape) == shape[-1:][0] > 1 if shape else False:
-            return vector, other
-    return None
+    for vector, other in ((first, second), (second, first)):
+        if vector is not None and other is not None and vector.is_initializer():
+            shape = tensor_of(vector).shape.numpy()
+            if max(shape, default=1) == math.prod(shape) > 1:
+                yield vector, other
 
 
 def _is_float(value: ir.Value) -> bool:

@@ -36,6 +36,19 @@ def test_convolutions_have_hes_variance_and_their_biases_are_zero() -> None:
     assert all((array(net, name) == 0).all() for name in zeros)
 
 
+def test_a_bias_that_is_added_behind_begins_as_zero_however_it_is_shaped() -> None:
+    text = """(float[N,2,4,4] x) => (float[N,2,4,4] y) {
+        a = Conv (x, w)
+        b = Relu (a)
+        c = Add (a, bias)
+        y = Add (b, c)
+    }"""
+    weights = {"w": np.ones((2, 2, 1, 1), np.float32), "bias": np.array([[[3]], [[4]]], np.float32)}
+    net = model(text, weights)
+    reinitialise(net, 0)
+    assert (array(net, "bias") == 0).all()
+
+
 def test_products_have_glorots_bound_and_tables_a_small_deviation() -> None:
     """The bound is √(6 / 192); deviation to 5 %."""
     text = """(int64[N,L] ids) => (float[N,L,128] y) {

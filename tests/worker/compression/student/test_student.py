@@ -9,6 +9,7 @@ import onnx_ir as ir
 import pytest
 from pydantic import TypeAdapter
 
+from tests.support import graphs
 from tests.support.refusals import refusal
 from tests.support.residual_nets import WIDTH, residual_net
 from tests.support.small_nets import samples
@@ -16,6 +17,7 @@ from tests.support.small_transformer import small_transformer
 from winnow.contract.recipe import Student
 from worker.compression.apply import check
 from worker.compression.graph.blocks.find import residual_blocks
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.runtime.session import open_cpu_session
 from worker.compression.steps import remaining_cost
@@ -136,7 +138,8 @@ def test_fresh_weights_follow_from_the_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "code", "named"),
     [
-        ({"depth": 0.1}, "invalid_request", "depth 0.1 leaves 0 of 4"),
+        ({"depth": 0.1}, "invalid_request", "depth 0.1 leaves 0 of the model's 4 residual blocks"),
+        ({"depth": 0.9}, "invalid_request", "leaves all of the model's 4 residual blocks"),
         ({"depth": 0.5, "exclude": ["*u1*", "up[012]"]}, "invalid_request", "join1: excluded"),
         ({"width": 0.4}, "does_not_divide", "2.4 of the 6 channels"),
     ],
@@ -149,6 +152,13 @@ def test_what_cannot_be_made_is_refused_before_any_work(
     assert problem is not None
     assert problem.code == code
     assert named in problem.detail
+
+
+def test_a_network_that_cannot_be_trained_has_no_student() -> None:
+    net = normalise(ir.from_proto(graphs.branches()))
+    problem = refusal(lambda: check(net, [asked(init="fresh")], lambda _: net))
+    assert problem is not None
+    assert (problem.code, problem.layer) == ("unsupported_operator", "choose")
 
 
 def test_a_network_without_blocks_has_no_depth() -> None:

@@ -234,6 +234,13 @@ def test_features_are_found_and_learned_in_one_stage_or_two(
     ]
 
 
+def test_features_are_found_in_a_quantized_graph_too(files: Digits, tmp_path: Path) -> None:
+    step = {"kind": "quantization_aware_training", **QUICK, "epochs": 1, "features": "auto"}
+    report = done(files.model, files, tmp_path, {"kind": "int8_static"}, step)
+    teachers = [each["teacher"] for each in report.steps[1].details["features"]]
+    assert teachers == ["r1", "r2", "p2"]
+
+
 def test_a_value_that_is_not_there_is_refused_by_name(files: Digits, tmp_path: Path) -> None:
     step = {"kind": "distillation", **QUICK, "features": [{"teacher": "r2", "student": "nowhere"}]}
     with pytest.raises(Refusal) as caught:

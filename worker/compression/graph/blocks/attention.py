@@ -14,8 +14,10 @@ PASSES: Final = frozenset({"Dropout", "Identity", "Cast", "Where", "Mul"})
 """What may stand between the softmax and the product: dropout, a guard against rows without any weight."""
 SPLITS: Final = frozenset({"Reshape", "Transpose", "Identity", "Unsqueeze", "Squeeze"})
 """What splits heads off."""
-VALUE_INPUT: Final = {"MultiHeadAttention": 2, "GroupQueryAttention": 2}
-"""Operators that do all of it, with the input that is V."""
+WHOLE: Final = frozenset(
+    {("", "Attention"), ("com.microsoft", "MultiHeadAttention"), ("com.microsoft", "GroupQueryAttention")}
+)
+"""Operators that do all of it; V is their third input."""
 MAX_STEPS: Final = 6
 TOGETHER, APART = 3, 4
 """Axes of values whose heads are together, [N, T, heads · d], and apart, [N, heads, T, d]."""
@@ -27,12 +29,8 @@ def attention_values(model: ir.Model) -> list[str]:
     for node in model.graph:
         if node.op_type == "Softmax":
             found += _mixed_by(node.outputs[0])
-        elif node.op_type in VALUE_INPUT and len(node.inputs) > VALUE_INPUT[node.op_type]:
-            value = node.inputs[VALUE_INPUT[node.op_type]]
-            found += [] if value is None else [value]
-        elif node.op_type == "Attention" and node.domain == "":
-            value = node.inputs[2]
-            found += [] if value is None else [value]
+        elif (node.domain, node.op_type) in WHOLE:
+            found += [value for value in node.inputs[2:3] if value is not None]
     named = (_before_the_split(value) for value in found)
     return list(dict.fromkeys(str(value.name) for value in named if _axes(value) in (TOGETHER, APART)))
 
