@@ -4,6 +4,7 @@ What can be known only by running the model is left to the worker. Every refusal
 """
 
 from collections.abc import Container, Mapping
+from math import prod
 from typing import Final
 
 from app.admission.depth import check_depth
@@ -232,7 +233,7 @@ def _check_shapes(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, 
     for batch in request.benchmark.batch_sizes:
         shapes = input_shapes(model.inputs, batch, request.benchmark.shapes, example)
         for name, shape in shapes.items():
-            if _elements(shape) > MAX_ELEMENTS:
+            if prod(shape) > MAX_ELEMENTS:
                 raise Refusal(
                     "inputs_do_not_fit",
                     f"Input {name!r} of shape {list(shape)} has more than {MAX_ELEMENTS} elements.",
@@ -240,13 +241,6 @@ def _check_shapes(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, 
                     if name in request.benchmark.shapes
                     else "benchmark.batch_sizes",
                 )
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    elements = 1
-    for dimension in shape:
-        elements *= dimension
-    return elements
 
 
 def _example(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> Shapes:

@@ -9,7 +9,7 @@ from winnow.contract.recipe import VocabularyPruning
 from worker.compression.graph.tables.find import Table, find_tables
 from worker.compression.ir.naming import excluded
 from worker.compression.steps.eligibility import EXCLUDED, NOT_FINITE, is_finite
-from worker.compression.vocabulary_pruning.heads import Head, find_heads, passed_on
+from worker.compression.vocabulary_pruning.heads import Head, adds_computed, find_heads, passed_on
 
 
 def looked_up_tables(model: ir.Model) -> list[Table]:
@@ -32,6 +32,9 @@ def why_pinned(table: Table, step: VocabularyPruning) -> str | None:
     """Say as a clause what keeps all rows of a table, None where nothing does that the graph shows."""
     if any(excluded(node, step.exclude) for node in (*table.gathers, *table.products)):
         return EXCLUDED
+    for product in table.products:
+        if adds_computed(product, table.shape[0]):
+            return f"{product.op_type} {product.name!r} adds computed numbers to its logits"
     return table.pinned or (None if is_finite(table.weight) else NOT_FINITE)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.graph.tables.find import Table, rows_axis, transposed
+from worker.compression.graph.tables.find import Table, find_tables, rows_axis, transposed
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS
@@ -38,12 +38,14 @@ class Head:
 
 def find_heads(model: ir.Model, table: Table) -> list[Head]:
     """List the products that have an output for each row of the table: those that read it, those with a copy of it as
-    their weight, and those that make a row of logits for each looked up number and hand it to an output."""
+    their weight, and, where no other table that is looked up has as many rows, those that make a row of logits for each
+    looked up number and hand it to an output."""
+    alike = [each for each in find_tables(model) if each.inputs and each.shape[0] == table.shape[0]]
     heads = [_head(node, table, tied=True) for node in table.products]
     for node in model.graph:
         if node.op_type in MATMULS and node not in table.products and _has_rows(node, table.shape[0]):
             head = _head(node, table, tied=False)
-            if _is_copy(node, table) or _answers_each(model, head, table):
+            if _is_copy(node, table) or (len(alike) == 1 and _answers_each(model, head, table)):
                 heads.append(head)
     return heads
 
@@ -113,19 +115,30 @@ def _chain(node: ir.Node, rows: int) -> Iterator[ir.Node]:
             return
         node = uses[0].node
         other = node.inputs[1 - uses[0].idx]
-        if not is_constant(other) or tensor_of(other).size not in (1, rows) or node.graph is not value.graph:
+        if not is_constant(other) or not _is_by_row(other, rows) or node.graph is not value.graph:
             return
         yield node
+
+
+def _is_by_row(constant: ir.Value | None, rows: int) -> bool:
+    """Whether it has one number for all, or one for each row along its last axis."""
+    tensor = tensor_of(constant)
+    return tensor.size == 1 or (tensor.size == rows and tensor.shape[-1] == rows)
+
+
+def adds_computed(product: ir.Node, rows: int) -> bool:
+    """Whether a product adds what is no constant of one number for each row: such a head cannot shrink."""
+    bias = input_at(product, 2)
+    return bias is not None and not (is_constant(bias) and _is_by_row(bias, rows))
 
 
 def _has_rows(node: ir.Node, rows: int) -> bool:
     weight = node.inputs[1]
     if weight is None or not is_constant(weight) or weight.is_graph_output():
         return False
-    bias = input_at(node, 2)
     stored = tensor_of(weight)
     is_matrix = len(stored.shape) == 2 and stored.dtype == ir.DataType.FLOAT
-    return is_matrix and stored.shape[rows_axis(node)] == rows and (bias is None or is_constant(bias))
+    return is_matrix and stored.shape[rows_axis(node)] == rows and not adds_computed(node, rows)
 
 
 def _is_copy(node: ir.Node, table: Table) -> bool:

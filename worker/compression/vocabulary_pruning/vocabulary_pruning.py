@@ -79,7 +79,8 @@ def vocabulary_pruning(model: ir.Model, step: VocabularyPruning, context: Contex
     if not words:
         raise nothing_to_prune(tables, [decision.reason for decision in decisions])
     edit = GraphEdit(model)
-    rows = [_prune(edit, decision, step, context) for decision in decisions]
+    heads = [find_heads(model, decision.table) if decision.choice else [] for decision in decisions]
+    rows = [_prune(edit, x, of_table, step, context) for x, of_table in zip(decisions, heads, strict=True)]
     changed = sum(decision.choice is not None for decision in decisions)
     if any(row["heads"] and row["logits"] is None for row in rows):
         notes = [*notes, FULL_HEADS]
@@ -114,13 +115,14 @@ def _decide(table: Table, counts: Array | None, is_words: bool, step: Vocabulary
     return Decision(table, choice, None)
 
 
-def _prune(edit: GraphEdit, decision: Decision, step: VocabularyPruning, context: Context) -> dict[str, Any]:
+def _prune(
+    edit: GraphEdit, decision: Decision, heads: list[Head], step: VocabularyPruning, context: Context
+) -> dict[str, Any]:
     """Cut one table, its heads, and put the remapping in front; returns its row of the report."""
     table, choice = decision.table, decision.choice
     row: dict[str, Any] = {"table": table.name, "inputs": list(table.inputs), "reason": decision.reason}
     if choice is None:
         return row | {"rows": [table.shape[0]] * 2, "heads": []}
-    heads = find_heads(edit.model, table)
     if step.head == "short":
         check_short(edit.model, heads)
     lowest = _lowest(edit.model, context) if heads and step.head == "full" else 0.0

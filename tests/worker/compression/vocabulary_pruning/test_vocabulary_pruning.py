@@ -307,6 +307,36 @@ def test_a_table_that_something_else_reads_as_a_whole_stays(tmp_path: Path) -> N
         check(net, [asked()], lambda _: net)
 
 
+def test_a_head_that_may_be_of_either_of_two_tables_stays(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"first": (IDS, WIDTH), "second": (IDS, WIDTH), "own": (WIDTH, IDS)}
+    net = model(
+        f"""(int64[N,L] a, int64[N,L] b) => (float[N,L,{IDS}] logits) {{
+            u = Gather (first, a)
+            v = Gather (second, b)
+            x = Add (u, v)
+            logits = MatMul (x, own)
+        }}""",
+        {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()},
+    )
+    before, data = net.clone(), {"a": SEEN, "b": SEEN[:, ::-1].copy()}
+    result = done(net, tmp_path, data)
+    assert [row["heads"] for row in result.details["tables"]] == [[], []]
+    assert np.array_equal(run(normalise(result.model), data), run(before, data))
+
+
+def test_a_tied_head_that_adds_computed_numbers_pins_its_table() -> None:
+    net = model(
+        f"""(int64[N] ids, float[N,{IDS}] more) => (float[N,{IDS}] logits) {{
+            w = Gather (words, ids)
+            [head] logits = Gemm <transB=1> (w, words, more)
+        }}""",
+        {"words": np.random.default_rng(0).normal(size=(IDS, WIDTH)).astype(np.float32)},
+    )
+    with pytest.raises(Refusal, match="words: Gemm 'head' adds computed numbers to its logits"):
+        check(net, [asked()], lambda _: net)
+
+
 # --- refusals
 
 
