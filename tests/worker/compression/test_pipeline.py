@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -287,33 +288,49 @@ def test_missing_labels_are_refused_with_a_sentence(files: Digits, tmp_path: Pat
     assert refused.value.problem.code == "missing_data"
 
 
-def test_the_command_line_does_an_int8_job_without_importing_torch(files: Digits, tmp_path: Path) -> None:
-    """`python -m worker.compression`, with torch made impossible to import."""
+def test_the_command_line_does_int8_jobs_without_asking_for_torch(files: Digits, tmp_path: Path) -> None:
+    """`python -m worker.compression`, with torch made impossible to import; nor is scikit-learn, by the steps alone."""
     files.data.with_suffix(".json").write_text(DECLARATION.model_dump_json())
-    job = {
-        "model": str(files.model),
-        "recipe": {"steps": [{"kind": "int8_static"}]},
+    data = {
         "data": {
             "calibration": {"dataset": str(files.data), "slice": CALIBRATION},
             "evaluation": {"dataset": str(files.data), "slice": EVALUATION},
         },
         "evaluation": {"metric": "top1"},
-        "benchmark": {"rounds": 9},
     }
-    (tmp_path / "job.json").write_text(json.dumps(job))
-    code = (
-        "import sys, runpy, importlib.abc as abc\n"
-        "class NoTorch(abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name.split('.')[0] == 'torch': raise ImportError('torch is not to be had')\n"
-        "sys.meta_path.insert(0, NoTorch()); "
-        f"sys.argv = ['worker.compression', {str(tmp_path / 'job.json')!r}, '--out', {str(tmp_path / 'out')!r}]; "
-        "runpy.run_module('worker.compression', run_name='__main__')"
+    for kind, more in (("int8_static", data), ("int8_dynamic", {})):
+        job = {"model": str(files.model), "recipe": {"steps": [{"kind": kind}]}, "benchmark": {"rounds": 9}}
+        (tmp_path / f"{kind}.json").write_text(json.dumps(job | more))
+    code = """if True:
+        import sys, importlib.abc as abc
+        tried = []
+        class NoTorch(abc.MetaPathFinder):
+            def find_spec(self, name, path, target=None):
+                if name.split('.')[0] == 'torch':
+                    tried.append(name)
+                    raise ImportError('torch is not to be had')
+        sys.meta_path.insert(0, NoTorch())
+        import worker.compression.apply
+        assert 'sklearn' not in sys.modules
+        from worker.compression.__main__ import main
+        for kind in ('int8_static', 'int8_dynamic'):
+            sys.argv = ['worker.compression', f'{kind}.json', '--out', kind]
+            assert main() == 0
+        assert not tried, tried"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.strip().endswith("artifact.onnx")
-    assert (tmp_path / "out" / "report.json").exists()
+    printed = ended.stdout.split()
+    for kind in ("int8_static", "int8_dynamic"):
+        assert any(word.endswith(f"{kind}/artifact.onnx") for word in printed)
+        assert (tmp_path / kind / "report.json").exists()
 
 
 def test_the_command_line_answers_what_cannot_be_done_with_a_sentence(tmp_path: Path) -> None:

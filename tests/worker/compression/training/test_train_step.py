@@ -1,10 +1,6 @@
 """Training steps on a real network and real digits, through the library as a job runs it."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -247,22 +243,6 @@ def test_a_value_that_is_not_there_is_refused_by_name(files: Digits, tmp_path: P
         done(files.model, files, tmp_path, step)
     assert caught.value.problem.code == "unknown_value"
     assert "nowhere" in caught.value.problem.detail
-
-
-def test_int8_alone_does_not_import_torch(files: Digits, tmp_path: Path) -> None:
-    job = {
-        "model": str(files.model),
-        "recipe": {"steps": [{"kind": "int8_dynamic"}]},
-        "benchmark": {"rounds": 9},
-    }
-    (tmp_path / "job.json").write_text(json.dumps(job))
-    code = (
-        "import sys; sys.argv = ['x', 'job.json', '--out', 'out']; from worker.compression.__main__ import main; "
-        "assert main() == 0; assert 'torch' not in sys.modules"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
 
 
 @pytest.mark.parametrize("form", ["one-hot", "one-hot floats", "whole floats"])
