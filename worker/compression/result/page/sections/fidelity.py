@@ -84,7 +84,10 @@ def _heat(name: str, values: Any, grid: tuple[int, int]) -> Drawing:
 def _names(subject: Subject, input: str, parts: int) -> list[str]:
     """Of the columns that a table's numbers come from, else the input's name with a number each."""
     numbered = [f"{input} {part}" for part in range(parts)]
-    source = subject.materials and (subject.materials.data.evaluation or subject.materials.data.calibration)
+    if subject.materials is None:
+        return numbered
+    data = subject.materials.data
+    source = data.evaluation or data.calibration
     if source is None:
         return numbered
     how = source.declaration.inputs.get(source.map.get(input, input))
