@@ -81,6 +81,11 @@ def from_json(text: str) -> str:
     return value if isinstance(value, str) else text
 
 
+def bound(value: float) -> str:
+    """`100,000`, `0.5`."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.10g}"
+
+
 def in_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -97,6 +102,7 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "steps": recipe_text,
     "as_json": as_json,
     "in_line": in_line,
+    "bound": bound,
     "from_json": from_json,
     "plain": plain,
 }

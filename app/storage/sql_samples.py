@@ -18,7 +18,8 @@ def sampled_events(connection: Connection, job: str, names: Sequence[str], most:
 
 def _tells(name: str) -> ColumnElement[bool]:
     """Whatever it is: what a child reports is not trusted to be a number."""
-    return events.c["values"][name].as_string().is_not(None)
+    value: ColumnElement[str | None] = events.c["values"][name].as_string()
+    return value.is_not(None)
 
 
 def _evenly(which: ColumnElement[bool], most: int) -> Select[tuple[int]]:

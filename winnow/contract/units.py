@@ -22,6 +22,15 @@ def count(number: float | None) -> str:
     return "-" if number is None else f"{number:,.0f}"
 
 
+def short_count(number: float) -> str:
+    """Three significant digits: 100418560 → `100 M`, 6321 → `6.32 k`; below a thousand as it is."""
+    for unit in ("", " k", " M", " G", " T"):
+        if abs(number) < 999.5 or unit == " T":
+            return f"{number:.0f}" if not unit else f"{number:.3g}{unit}"
+        number /= 1000
+    raise AssertionError("the last unit takes all")
+
+
 def milliseconds(value: float) -> str:
     """Three significant digits: `0.0123 ms`, `4.57 ms`, `1,230 ms`."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4

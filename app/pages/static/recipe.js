@@ -34,7 +34,7 @@ function read(text) {
 
 const isStep = (step) => step !== null && typeof step === "object" && !Array.isArray(step);
 
-/** All steps, one below the other; the one at `focused` gets the focus. */
+/** All steps, one below the other; the one at `focused` is opened and gets the focus. */
 function showRecipe(place, recipe, write, focused = -1) {
   if (!recipe) return place.replaceChildren(element("p", "The text below is no recipe yet.", { class: "hint" }));
   const again = (at, said) => {
@@ -42,8 +42,11 @@ function showRecipe(place, recipe, write, focused = -1) {
     showRecipe(place, recipe, write, at);
     announce(said);
   };
+  const wereOpen = [...place.querySelectorAll(".steps > li > details")].map((it) => it.open);
+  const isOpen = (at) => (focused >= 0 ? at === focused : (wereOpen[at] ?? recipe.steps.length === 1));
   const list = element("ol", "", { class: "steps" });
   list.append(...recipe.steps.map((step, at) => shownStep(step, at, recipe, () => write(recipe), again)));
+  [...list.children].forEach((item, at) => (item.querySelector("details").open = isOpen(at)));
   place.replaceChildren(list);
   list.children[focused]?.querySelector("summary").focus();
 }
@@ -51,7 +54,7 @@ function showRecipe(place, recipe, write, focused = -1) {
 function shownStep(step, at, recipe, changed, again) {
   const { steps } = recipe;
   const item = element("li");
-  const box = element("details", "", { open: "" });
+  const box = element("details");
   const fields = element("div", "", { class: "settings" });
   const does = element("p", "", { class: "hint" });
   const move = (to) => {

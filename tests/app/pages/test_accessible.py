@@ -82,6 +82,7 @@ def test_the_fields_of_a_recipe_are_accessible(page: Page, shown: tuple[Served, 
     pruning = {"kind": "channel_pruning", "amount": {"between": [0.1, 0.8]}, "recovery": {"kind": "finetune"}}
     static = {"kind": "int8_static", "calibration": {"any_of": ["mse", "entropy"]}}
     page.get_by_label("Steps, as JSON").fill(json.dumps({"steps": [pruning, static]}))
+    page.locator(".steps > li:nth-child(2) summary").click()
     page.locator(".inside .setting").first.wait_for()
     page.locator(".steps > li:nth-child(2) .setting").first.wait_for()
     assert faults(page) == []

@@ -1,5 +1,6 @@
 """What a gate lets through: laws of its checks, on reports that are made up."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +95,15 @@ def test_a_speed_that_cannot_be_told_has_not_passed() -> None:
     now = measured().model_copy(update={"latency": [untold]})
     (check,) = check_all(REPORT, now, Limits(min_speedup=0.1), beside_original=True)
     assert (check.passed, "the machine was busy" in check.why) == (False, True)
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(1.9, True), (2.1, True), (2.2, False)])
+def test_a_speed_passes_where_its_interval_reaches_what_is_asked(limit: float, passes: bool) -> None:
+    """2.1 is more than was measured, and within noise; 2.2 is beyond."""
+    told = REPORT.latency[0].model_copy(
+        update={"speedup": 2.0, "speedup_interval": (1.85, 2.15), "untold": None}
+    )
+    now = measured().model_copy(update={"latency": [told]})
+    (check,) = check_all(REPORT, now, Limits(min_speedup=limit), beside_original=True)
+    assert (check.passed, check.now, check.then) == (passes, 2.0, REPORT.latency[0].speedup)
+    assert "2.00 times as fast as the baseline (95 %: 1.85 to 2.15)" in check.why

@@ -30,7 +30,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(autouse=True)
 def parts_of_small_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("winnow.client.client.LARGE", 1000)
+    monkeypatch.setattr("winnow.client.parts.uploads.LARGE", 1000)
     monkeypatch.setattr("winnow.client.resuming.QUICK", 0.01)
     monkeypatch.setattr("winnow.client.transport.PAUSES", (0.01, 0.02))
 
@@ -94,7 +94,7 @@ def test_a_declaration_goes_with_it(api: Served, tmp_path: Path) -> None:
 
 
 def test_a_small_upload_is_one_request(api: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("winnow.client.client.send_in_parts", None)
+    monkeypatch.setattr("winnow.client.parts.uploads.send_in_parts", None)
     (tmp_path / "small.onnx").write_bytes(ONNX)
     with Client(api.url) as client:
         assert client.upload_model(tmp_path / "small.onnx", wait=False).size_bytes == len(ONNX)

@@ -37,12 +37,13 @@ class Listing:
 
 @dataclass(frozen=True)
 class Table:
-    """`numbers`: from which column on there are numbers."""
+    """`numbers`: from which column on there are numbers; `texts`: in so many at the end words again."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
     numbers: int = 1
     caption: str = ""
+    texts: int = 0
     block: str = "table"
 
 

@@ -8,7 +8,7 @@ from worker.compression.result.page.marks import Curve, Drawing, Line, Mark, Wor
 
 WIDTH: Final = 340.0
 HEIGHT: Final = 150.0
-LEFT: Final = 46.0
+LEFT: Final = 62.0
 MAX_POINTS: Final = 300
 
 

@@ -35,7 +35,8 @@ def _figures(subject: Subject) -> Iterator[Figure]:
 
 
 def _pair(name: str, pair: Pair, show: Callable[[float], str]) -> Figure:
-    return Figure(before_and_after(name, pair.before, pair.after, show), name, units.times(pair.ratio))
+    ratio = "" if pair.ratio is None else units.times(pair.ratio)
+    return Figure(before_and_after(name, pair.before, pair.after, show), name, ratio)
 
 
 def _speed(entry: Latency) -> Figure:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from winnow.contract.declaration import TableInput
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Fidelity
 from worker.compression.result.fidelity.attributions import Attribution
@@ -31,7 +32,8 @@ def section(subject: Subject) -> Section | None:
         pair = None if subject.materials is None else Pair.of(subject, subject.materials)
         blocks.append(Gallery([card for entry in entries[:PICTURES] for card in _cards(pair, entry)]))
     elif entries:
-        blocks.append(Figures([_bars(entries, fidelity.input)], [("before", "before"), ("after", "after")]))
+        names = _names(subject, fidelity.input, len(entries[0].before))
+        blocks.append(Figures([_bars(entries, names)], [("before", "before"), ("after", "after")]))
     return Section("fidelity", "What both models look at", blocks)
 
 
@@ -79,7 +81,20 @@ def _heat(name: str, values: Any, grid: tuple[int, int]) -> Drawing:
     return Drawing(100, 100, f"What each of {down} × {across} patches adds, {name}", marks)
 
 
-def _bars(entries: list[Attribution], name: str) -> Figure:
+def _names(subject: Subject, input: str, parts: int) -> list[str]:
+    """Of the columns that a table's numbers come from, else the input's name with a number each."""
+    numbered = [f"{input} {part}" for part in range(parts)]
+    if subject.materials is None:
+        return numbered
+    data = subject.materials.data
+    source = data.evaluation or data.calibration
+    if source is None:
+        return numbered
+    how = source.declaration.inputs.get(source.map.get(input, input))
+    return list(how.columns) if isinstance(how, TableInput) and len(how.columns) == parts else numbered
+
+
+def _bars(entries: list[Attribution], names: list[str]) -> Figure:
     """Of the numbers that weigh most, on average over the samples, in either direction."""
     before, after = (
         np.mean([np.abs(side) for side in sides], axis=0)
@@ -87,9 +102,9 @@ def _bars(entries: list[Attribution], name: str) -> Figure:
     )
     chosen = np.argsort(-before)[:NUMBERS]
     rows = [
-        (f"{name} {part}, {kind}", float(side[part]), kind)
+        (f"{names[part]}, {kind}", float(side[part]), kind)
         for part in chosen
         for kind, side in (("before", before), ("after", after))
     ]
-    label = f"What the {len(chosen)} parts of {name} add that weigh most before, on average"
+    label = f"What the {len(chosen)} numbers add that weigh most before, on average"
     return Figure(named_bars(label, rows, lambda value: f"{value:.3g}"), "Weight of each part, on average")

@@ -35,7 +35,7 @@ def section(subject: Subject) -> Section:
             Listing(
                 [
                     f"{entry.name}: {entry.why or 'not met'}"
-                    + (f" Likeliest cause: {entry.cause}." if entry.cause else "")
+                    + (f" Likeliest cause: {entry.cause.rstrip('.')}." if entry.cause else "")
                     for entry in missed
                 ]
             )
@@ -66,7 +66,7 @@ def _tiles(report: Report) -> list[Tile]:
     if report.peak_rss_bytes is not None:
         tiles.append(_pair("Memory", report.peak_rss_bytes, units.size))
     if report.macs is not None:
-        tiles.append(_pair("Multiply-accumulates", report.macs, units.count))
+        tiles.append(_pair("Multiply-accumulates", report.macs, units.short_count))
     return tiles
 
 
