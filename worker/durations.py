@@ -12,7 +12,7 @@ from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import uses
 from winnow.contract.report import Report
-from worker.job_input import closed_request
+from worker.closed_request import closed_request
 from worker.job_output import read_report
 
 log = logging.getLogger(__name__)

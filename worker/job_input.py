@@ -3,26 +3,19 @@
 Raises `Refusal` when what the job names is no longer there.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, assert_never
-
-from pydantic import ValidationError
+from typing import Any, assert_never
 
 from app.settings import Settings
 from app.storage.ports import Records
-from app.storage.records import Inquiry, Item, Job, Study, Trial, Upload, UploadKind
-from winnow.contract.data_uses import DataUse
+from app.storage.records import Inquiry, Item, Job, Study, Trial, Upload
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import TensorSpec
 from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
-from winnow.contract.presets import closed_job
 from winnow.contract.recipe import Recipe
-from winnow.contract.report import Report
 from winnow.contract.student_request import student_step
 from worker.blob_cache import Lent
 from worker.child.spec import (
@@ -35,25 +28,26 @@ from worker.child.spec import (
     MakeStudent,
     Propose,
     RenderPage,
-    Rows,
     ShowPreview,
     Tried,
     Work,
 )
+from worker.closed_request import closed_request, done_request, read_stored
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 from worker.compression.names import Names
+from worker.job_files import JobFiles
 from worker.search_records import closed_job_of, plan_of, search_report
 
 CODE_BYTES = 8 * 2**30
 """Address space that torch and ONNX Runtime take without using it."""
-_BYTES_MISSING: Final = "The bytes of {} are missing from the store. Delete it, upload it again, then retry."
 
 
 class JobInput:
     """`files` lends the blobs. Raises `StoreAway` where their server cannot be reached."""
 
     def __init__(self, settings: Settings, records: Records, files: Lent) -> None:
-        self._settings, self._records, self._files = settings, records, files
+        self._settings, self._records = settings, records
+        self._files = JobFiles(records, files)
 
     def task(self, item: Item, folder: Path) -> Work:
         match item:
@@ -98,7 +92,7 @@ class JobInput:
         return InspectModel.model_validate(
             {
                 "kind": "inspect_model",
-                "path": self._blob(model, model.sha256),
+                "path": self._files.blob(model, model.sha256),
                 "format": model.format,
                 "declared": [TensorSpec.model_validate(spec) for spec in model.declaration.get("inputs", [])],
                 "scratch": folder,
@@ -110,7 +104,7 @@ class JobInput:
     def _make_student(self, student: Upload, folder: Path) -> MakeStudent:
         return MakeStudent(
             kind="make_student",
-            path=self._blob(student, student.sha256),
+            path=self._files.blob(student, student.sha256),
             settings=student_step(student.declaration["student"]),
             seed=student.declaration["seed"],
             scratch=folder,
@@ -118,15 +112,14 @@ class JobInput:
         )
 
     def _inspect_dataset(self, dataset: Upload, folder: Path) -> InspectDataset:
-        with _missing(_BYTES_MISSING.format(dataset.id)):
-            path = self._files.whole_dataset(dataset.sha256)
+        path = self._files.whole_dataset(dataset)
         return InspectDataset(
             kind="inspect_dataset",
             path=path,
             declaration=Declaration.model_validate(dataset.declaration),
             scratch=folder,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
-            indexes=self._files.is_large(dataset.sha256),
+            indexes=self._files.is_large(dataset),
         )
 
     def _inquiry(self, inquiry: Inquiry, folder: Path) -> Propose | ShowPreview | RenderPage:
@@ -140,8 +133,8 @@ class JobInput:
             raise Refusal("dataset_not_ready", f"The dataset {inquiry.dataset} is deleted. Upload it again.")
         task: dict[str, Any] = {
             "kind": inquiry.kind,
-            "path": self._blob(dataset, dataset.sha256),
-            "model": self._model(inquiry.owner, inquiry.model),
+            "path": self._files.blob(dataset, dataset.sha256),
+            "model": self._files.model(inquiry.owner, inquiry.model),
             "out_dir": folder,
             "max_unpacked_bytes": self._settings.max_unpacked_bytes,
         }
@@ -161,8 +154,8 @@ class JobInput:
         job = self._records.job(owner, id)
         if job is None or job.report_sha256 is None or job.artifact_sha256 is None:
             raise Refusal("no_artifact", f"The job {id} has no report any more.")
-        report = self._result(job, job.report_sha256)
-        closed = _done(job, _read(report, id))
+        report = self._files.result(job, job.report_sha256)
+        closed = done_request(job, read_stored(report, id))
         try:
             fields = self._judged(job, closed, folder, "final" if job.searches else "result")
         except Refusal:
@@ -170,7 +163,7 @@ class JobInput:
         return RenderPage(
             kind="render_page",
             report=report,
-            artifact=self._result(job, job.artifact_sha256),
+            artifact=self._files.result(job, job.artifact_sha256),
             out_dir=folder,
             recipe=closed.recipe if closed.recipe.steps else None,
             judged=None if fields is None else Judged.model_validate(fields | {"request": None}),
@@ -181,12 +174,6 @@ class JobInput:
         model = self._records.upload(job.owner, "model", job.model)
         return Names("" if model is None else model.name, job.request.get("name") or "")
 
-    def _result(self, job: Job, sha256: str) -> Path:
-        try:
-            return self._files(sha256)
-        except FileNotFoundError as error:
-            raise Refusal("storage_unavailable", f"What {job.id} made is missing from the store.") from error
-
     def _job(self, trial: Trial) -> Job:
         job = self._records.job(trial.owner, trial.job)
         if job is None:
@@ -196,14 +183,14 @@ class JobInput:
     def _trial(self, trial: Trial, folder: Path) -> Compress:
         """Judged on the selection part, as far as the search's choice needs it."""
         job = self._job(trial)
-        plan = plan_of(job, self._upload(job.owner, "model", job.model))
+        plan = plan_of(job, self._files.upload(job.owner, "model", job.model))
         weighs = plan.objective == "memory" or plan.require.max_memory_bytes is not None
         extent = Extent(brief=True, times=plan.asks_for_time, weighs=weighs)
         return self._compress(job, closed_job_of(job, trial), folder, "trial", extent)
 
     def _final(self, final: Trial, folder: Path) -> JudgeFinal:
         job, rows = self._job(final), self._records.trial_rows(final.job)
-        plan = plan_of(job, self._upload(job.owner, "model", job.model))
+        plan = plan_of(job, self._files.upload(job.owner, "model", job.model))
         chosen = {row.number: row for row in rows if row.number in final.candidates}
         closed = closed_job_of(job, final)
         fields = self._judged(job, closed, folder, "final")
@@ -219,8 +206,8 @@ class JobInput:
         assert trial.report_sha256 is not None, "what has an artifact has a report"
         return Tried(
             number=trial.number,
-            artifact=self._made(trial, trial.artifact_sha256),
-            report=self._made(trial, trial.report_sha256),
+            artifact=self._files.made(trial, trial.artifact_sha256),
+            report=self._files.made(trial, trial.report_sha256),
             recipe=Recipe.model_validate(trial.recipe),
         )
 
@@ -240,12 +227,12 @@ class JobInput:
     ) -> dict[str, Any]:
         """The fields of `Judged`."""
         return {
-            "model": self._model(job.owner, request.model),
-            "models": {id: self._model(job.owner, id) for id in named_models(request.recipe)},
-            "calibration": self._rows(job, request.data.calibration),
-            "training": self._rows(job, request.data.training),
-            "evaluation_data": self._rows(job, request.data.evaluation),
-            "whole": self._rows(job, request.data.whole),
+            "model": self._files.model(job.owner, request.model),
+            "models": {id: self._files.model(job.owner, id) for id in named_models(request.recipe)},
+            "calibration": self._files.rows(job, request.data.calibration),
+            "training": self._files.rows(job, request.data.training),
+            "evaluation_data": self._files.rows(job, request.data.evaluation),
+            "whole": self._files.rows(job, request.data.whole),
             "out_dir": folder,
             "evaluation": measured(request),
             "require": request.require,
@@ -259,79 +246,3 @@ class JobInput:
             "explain": request.explain,
             "names": self._names(job),
         }
-
-    def _model(self, owner: str, id: str) -> Path:
-        """ONNX that passed inspection: the upload, or what inspection made of it. Others are never opened again."""
-        model = self._upload(owner, "model", id)
-        if model.format != "onnx" and model.converted is None:
-            raise Refusal(
-                "model_not_ready",
-                f"The model {id} was never converted to ONNX. Delete it, upload it again, then send the job again.",
-            )
-        return self._blob(model, model.converted or model.sha256)
-
-    def _rows(self, job: Job, use: DataUse | None) -> Rows | None:
-        if use is None:
-            return None
-        dataset = self._upload(job.owner, "dataset", use.dataset)
-        return Rows(
-            path=self._dataset(dataset),
-            declaration=Declaration.model_validate(dataset.declaration),
-            slice=use.slice,
-            map=use.map,
-        )
-
-    def _upload(self, owner: str, kind: UploadKind, id: str) -> Upload:
-        upload = self._records.upload(owner, kind, id)
-        if upload is None or upload.state != "ready":
-            state = "deleted" if upload is None else upload.state
-            code = "model_not_ready" if kind == "model" else "dataset_not_ready"
-            raise Refusal(code, f"The {kind} {id} is {state}. Upload it again, then send the job again.")
-        return upload
-
-    def _made(self, trial: Trial, sha256: str) -> Path:
-        with _missing(f"What trial {trial.number} made is missing from the store. Send the job again."):
-            return self._files(sha256)
-
-    def _blob(self, upload: Upload, sha256: str) -> Path:
-        with _missing(_BYTES_MISSING.format(upload.id)):
-            return self._files(sha256)
-
-    def _dataset(self, dataset: Upload) -> Path:
-        """A file, or of a large one a folder, of which ranges are fetched."""
-        with _missing(_BYTES_MISSING.format(dataset.id)):
-            return self._files.dataset(dataset.sha256, dataset.format, dataset.converted)
-
-
-@contextmanager
-def _missing(detail: str) -> Iterator[None]:
-    """Say what is not in the store, and what to do."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise Refusal("storage_unavailable", detail) from error
-
-
-def _read(report: Path, id: str) -> Report:
-    """Fields that are no longer there are ignored. Raises `step_failed` for a report that this version cannot read."""
-    try:
-        return Report.model_validate_json(report.read_bytes(), extra="ignore")
-    except ValidationError as error:
-        detail = f"The report of {id} is not as this version writes it, so no page can be made of it."
-        raise Refusal("step_failed", detail) from error
-
-
-def _done(job: Job, report: Report) -> ClosedJob:
-    """What was done in the end: of a search the recipe that it chose, no step where that is the upload."""
-    request = JobRequest.model_validate(job.request)
-    if not job.searches:
-        return closed_request(job)
-    chosen = None if report.search is None else report.search.recipe
-    return request.closed(chosen or Recipe.model_construct(steps=[]))
-
-
-def closed_request(job: Job) -> ClosedJob:
-    """What a job that does not search was asked for, a preset written out."""
-    closed = closed_job(JobRequest.model_validate(job.request))
-    assert closed is not None, "a job that searches is done by its trials"
-    return closed
