@@ -10,6 +10,7 @@ from winnow.contract.dataset import Rejected
 from winnow.contract.errors import Refusal
 from winnow.contract.inquiry import Preview, Proposal
 from worker.child import problems
+from worker.child.imports import uncollected
 from worker.child.messages import Messages
 from worker.child.spec import (
     ANSWER_FILE,
@@ -87,7 +88,8 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
 
 
 def _inspect_model(task: InspectModel) -> dict[str, Any]:
-    from worker.compression.inspection import inspect_model
+    with uncollected():
+        from worker.compression.inspection import inspect_model
 
     inspected = inspect_model(
         task.path,
@@ -120,8 +122,9 @@ def _make_student(task: MakeStudent) -> dict[str, Any]:
 
 def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
     """What does not fit its declaration is answered with the arrays, so that it can be declared right."""
-    from worker.compression.data.formats.opening import archive_index
-    from worker.compression.data.inspection.inspect import array_facts, inspect_dataset
+    with uncollected():
+        from worker.compression.data.formats.opening import archive_index
+        from worker.compression.data.inspection.inspect import array_facts, inspect_dataset
 
     cap = task.max_unpacked_bytes
     try:
@@ -157,14 +160,16 @@ def _answered(content: Proposal | Preview, folder: Path) -> dict[str, Any]:
 
 
 def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
-    from worker.compression.pipeline import compress
+    with uncollected():
+        from worker.compression.pipeline import compress
 
     compress(task.model, task.recipe, _data(task), task.out_dir, messages, options=_options(task, messages))
     return {}  # all that is to be said is in `report.json`
 
 
 def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
-    from worker.compression.final import Finalist, judge_final
+    with uncollected():
+        from worker.compression.final import Finalist, judge_final
 
     finalists = [Finalist(each.number, each.artifact, each.report, each.recipe) for each in task.tried]
     data, options = _data(task), _options(task, messages)
@@ -220,8 +225,9 @@ def _try_loading(task: TryLoading) -> dict[str, Any]:
 
 
 def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
-    from worker.compression.measure.apart.processes import COMPARISON, Comparing
-    from worker.compression.measure.compare_apart import open_and_compare
+    with uncollected():
+        from worker.compression.measure.apart.processes import COMPARISON, Comparing
+        from worker.compression.measure.compare_apart import open_and_compare
 
     comparing = Comparing(
         task.baseline,
