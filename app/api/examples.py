@@ -253,6 +253,7 @@ STEPS: Final[list[dict[str, Any]]] = [
         "output": "logits",
         "student": OTHER_MODEL,
         "features": [{"teacher": "/layer3/Relu_output_0", "student": "/layer2/Relu_output_0"}],
+        "outputs": [{"output": "aux_logits", "weight": 0.4}],
     },
     {
         "kind": "quantization_aware_training",
@@ -261,6 +262,7 @@ STEPS: Final[list[dict[str, Any]]] = [
         "patience": 3,
         "output": "logits",
         "features": [{"teacher": "/layer3/Relu_output_0", "student": "/layer3/Relu_output_0"}],
+        "outputs": [{"output": "aux_logits", "weight": 0.4}],
     },
 ]
 """A step for every setting that is null when it is left out."""
