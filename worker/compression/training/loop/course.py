@@ -95,7 +95,7 @@ class Course:
         result.rate *= LOWERED_TO
         best = result.best.epoch if result.best is not None else 0
         result.lowered.append(
-            f"{why} at step {self.step + 1} of {self.total}: it went on from the weights "
+            f"{why} behind step {self.step} of {self.total}: it went on from the weights "
             f"{f'after epoch {best}' if best else 'it began with'} at a learning rate of {result.rate:.3g}"
         )
         self._begin()

@@ -162,6 +162,13 @@ def test_a_training_that_diverges_goes_on_at_a_lower_rate(bench: Bench) -> None:
     ]
 
 
+def test_a_step_that_diverged_is_none_of_its_epoch(bench: Bench) -> None:
+    """The data goes on behind it, the count of epochs and steps does not."""
+    epochs = bench.attempt(TRAININGS["a rate that is lowered"]).details["epochs"]
+    assert [entry["epoch"] for entry in epochs] == [0, 1, 2, 3, 4]
+    assert [entry["step"] for entry in epochs] == [0, 4, 8, 12, 16]
+
+
 def test_with_a_teacher_whose_outputs_are_cached_they_are_the_same_to_rounding(bench: Bench) -> None:
     """1e-5 of each weight and 1e-6: the outputs are computed again, in other batches."""
     steps = [{"kind": "distillation", **BASE, **GENTLE, "epochs": 2, "cache_teacher": True}]
