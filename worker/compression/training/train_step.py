@@ -97,10 +97,8 @@ def _pair(
         teacher_module = as_module(goal.teacher, objective.teacher_values)
         hardware.place(teacher_module)
         rows = int(samples.rows[-1]) + 1
-        rows_apart = (
-            teacher_head is None or teacher_head.batch_axis == 0
-        )  # time first: no row for each sample
-        folder = context.scratch if goal.cached and rows_apart and not samples.is_ragged else None
+        apart = objective.samples_first and not samples.is_ragged  # time first: no row for each sample
+        folder = context.scratch if goal.cached and apart else None
         teacher = Teacher(teacher_module, hardware, rows, folder)
     for part in (module, objective):
         hardware.place(part)
