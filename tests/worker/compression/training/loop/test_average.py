@@ -56,4 +56,6 @@ def test_taken_up_again_it_stays_where_its_module_is() -> None:
     module = nn.Linear(1, 1)
     average = Average(module, 0.9)
     average.load_state_dict({"mean": [torch.ones_like(p).double() for p in module.parameters()], "steps": 3})
-    assert {(mean.dtype, mean.mean().item()) for mean in average.state_dict()["mean"]} == {(torch.float32, 1.0)}
+    assert {(mean.dtype, mean.mean().item()) for mean in average.state_dict()["mean"]} == {
+        (torch.float32, 1.0)
+    }
