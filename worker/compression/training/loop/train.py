@@ -144,8 +144,8 @@ def _walk(
     for _, step in islice(course.epochs.steps(), total - course.step):
         epoch = course.step // steps_an_epoch + 1  # the data's is ahead of it behind a step that diverged
         stage = 0 if course.step < first_steps else -1
-        if course.step == first_steps:
-            course.divergence = None  # the loss is another from here on
+        if course.step == first_steps > 0:
+            course.begin_last_stage()
         divergence = course.divergence or Divergence(pair.zero_student_loss(step[0], stage))
         course.divergence = divergence
         rate = course.result.rate * factor(course.step)
