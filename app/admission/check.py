@@ -152,7 +152,7 @@ def _check_training(
     output = check_training(where, step, state, use, datasets[use.dataset])
     if isinstance(step, Taught) and step.needs_teacher and step.teacher in teachers:
         check_teacher(where, step, output, teachers[step.teacher])
-        check_outputs(where, step, state.facts.outputs, teachers[step.teacher])
+        check_outputs(where, step, output, state.facts.outputs, teachers[step.teacher])
         check_cache(where, step, use.dataset in augmenting)
 
 

@@ -21,6 +21,7 @@ from winnow.contract.recipe import (
 from winnow.contract.steps.taught import Trains
 
 FIELD: Final = "data.training"
+FIRST_CLASS_AXIS: Final = 1
 
 
 def trainings(steps: Iterable[tuple[int, AnyStep, ModelState]]) -> Iterator[tuple[str, Trains, ModelState]]:
@@ -41,8 +42,10 @@ def check_training(
         detail = f"{state.model} has no weights that {step.kind} could train."
         raise Refusal("nothing_to_train", detail, field=f"{where}.kind")
     output = _trained(step, where, state.facts)
+    axis = step.class_axis if isinstance(step, Taught) else FIRST_CLASS_AXIS
+    read = _as_read(output, axis, f"{where}.class_axis")
     if step.needs_labels:
-        _check_labels(step, output, use, dataset)
+        _check_labels(step, read, use, dataset)
     return output
 
 
@@ -60,12 +63,13 @@ def check_teacher(
 def check_outputs(
     where: str,
     step: Distillation | QuantizationAwareTraining,
+    first: TensorSpec,
     student: Sequence[TensorSpec],
     teacher: ModelFacts,
 ) -> None:
-    """The outputs that the step learns besides the first, or boxes and scores.
+    """The outputs that the step learns besides the `first`, or boxes and scores.
 
-    Raises `unknown_output`, `nothing_to_train`, `teacher_does_not_fit`.
+    Raises `unknown_output`, `nothing_to_train`, `teacher_does_not_fit`, `invalid_request`.
     """
     if step.head == "detection":
         for whose, outputs in (("student", student), ("teacher", teacher.outputs)):
@@ -74,13 +78,19 @@ def check_outputs(
     for index, each in enumerate(step.outputs):
         path = f"{where}.outputs.{index}.output"
         output = _named(each.output, student, step.kind, path)
-        taught = same_output(output.name, teacher)
+        if step.head != "detection" and output.name == first.name:
+            detail = (
+                f"{output.name!r} is learned twice: it is the first output, which `outputs` come besides."
+            )
+            raise Refusal("invalid_request", detail, field=path)
+        _as_read(output, each.class_axis, f"{where}.outputs.{index}.class_axis")
+        taught = next((other for other in teacher.outputs if other.name == output.name), None)
         if taught is None or not _is_float(taught) or not _alike(taught, output):
             raise _other_output(step, output, taught, path)
 
 
 def _other_output(step: Taught, output: TensorSpec, taught: TensorSpec | None, path: str) -> Refusal:
-    found = "nothing" if taught is None else f"{taught.name!r}, {fitting.spec_text(taught)}"
+    found = "nothing of that name" if taught is None else f"{taught.name!r}, {fitting.spec_text(taught)}"
     whose = "the upload" if step.teacher == ORIGINAL else step.teacher
     return Refusal(
         "teacher_does_not_fit",
@@ -123,6 +133,24 @@ def _named(name: str | None, outputs: Sequence[TensorSpec], kind: str, path: str
         )
         raise Refusal("nothing_to_train", detail, field=path)
     return output
+
+
+def _as_read(output: TensorSpec, class_axis: int, path: str) -> TensorSpec:
+    """The output as the loss reads it: the samples' axis in front, behind it that of classes. Raises `unknown_output`
+    for an axis that it has not."""
+    shape, rank = list(output.shape), len(output.shape)
+    if output.batch_axis:
+        shape.insert(0, shape.pop(output.batch_axis))
+    if class_axis == FIRST_CLASS_AXIS or not rank:
+        return output.model_copy(update={"shape": shape})
+    if not -rank < class_axis < rank:
+        raise Refusal(
+            "unknown_output",
+            f"Output {output.name!r} has {rank} axes, the samples' among them: no classes lie along axis {class_axis}.",
+            field=path,
+        )
+    shape.insert(FIRST_CLASS_AXIS, shape.pop(class_axis))
+    return output.model_copy(update={"shape": shape})
 
 
 def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: DatasetFacts) -> None:

@@ -58,6 +58,7 @@ def _why_none(id: str, facts: ModelFacts) -> str:
     why = (
         f"the model has {nodes:,} nodes, too many to keep their values' names"
         if facts.values is None
-        else "an earlier version of the service inspected the model and did not keep them; upload it again"
+        else "what is known of them is too much to keep, or an earlier version of the service inspected the model and "
+        "did not keep it: then delete the model and upload it again"
     )
     return f"What {id} computes is not listed: {why}. `features` may name what an ONNX viewer shows all the same."

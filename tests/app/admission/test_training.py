@@ -196,6 +196,15 @@ BOXES = [tensor("scores", "N", 50, 2), tensor("boxes", "N", 50, 4)]
         ({"head": "detection"}, BOXES, None, None),
         ({"head": "detection"}, BOXES[:1], "teacher_does_not_fit", "head"),
         ({"outputs": [{"output": "boxes", "weight": 2.0}]}, BOXES, None, None),
+        ({"outputs": [{"output": "scores"}]}, BOXES, "invalid_request", "outputs.0.output"),
+        ({"class_axis": -1, "head": "classification"}, BOXES, None, None),
+        ({"class_axis": 3, "head": "classification"}, BOXES, "unknown_output", "class_axis"),
+        (
+            {"outputs": [{"output": "boxes", "class_axis": -3, "head": "classification"}]},
+            BOXES,
+            "unknown_output",
+            "outputs.0.class_axis",
+        ),
         ({"outputs": [{"output": "bokses"}]}, BOXES, "unknown_output", "outputs.0.output"),
         (
             {"outputs": [{"output": "masks"}]},
@@ -214,9 +223,51 @@ def test_several_outputs_and_detections_are_learned_where_they_are(
     assert (problem and problem.field) == (path and f"recipe.steps.0.{path}")
 
 
+def test_of_several_outputs_each_has_a_teacher_of_its_name() -> None:
+    """The teacher's first output stands for the student's first alone."""
+    step = {**DISTIL, "student": "s", "outputs": [{"output": "b"}]}
+    pair = [tensor("logits", "N", 10), tensor("b", "N", 10)]
+    more: dict[str, Any] = {"data": training(), "others": {"s": model_facts(outputs=pair)}}
+    assert refused(step, **more) == ("teacher_does_not_fit", "recipe.steps.0.outputs.0.output")
+    assert outcome(step, model=model_facts(outputs=pair), **more) is None
+
+
+def test_labels_of_steps_that_come_first_are_one_a_sample() -> None:
+    """[steps, samples, 4] with a fixed batch of one, and labels [steps, 4]."""
+    output = tensor("y", "T", 1, 4).model_copy(update={"batch_axis": 1})
+    model = model_facts(outputs=[output])
+    assert outcome(TUNE, model=model, dataset=labels("float32", 5, 4), data=training()) is None
+    assert refused(TUNE, model=model, dataset=labels("float32", 5, 3), data=training()) == (
+        "labels_do_not_fit",
+        "data.training",
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "shape", "axis", "code"),
+    [
+        (("N", 16, 3), (16,), -1, None),
+        (("N", 16, 3), (16,), 2, None),
+        (("N", 16, 3), (16,), 1, "labels_do_not_fit"),
+        (("N", 3, 16), (16,), 1, None),
+        (("N", 3, 16), (16,), -1, "labels_do_not_fit"),
+    ],
+)
+def test_labels_of_steps_are_classes_along_their_axis(
+    output: tuple[int | str, ...], shape: tuple[int, ...], axis: int, code: str | None
+) -> None:
+    step = {**LABELLED, "head": "classification", "class_axis": axis}
+    data, model = labels("int64", *shape, high=2), answering(*output)
+    problem = outcome(step, model=model, dataset=data, data=training())
+    assert (problem and problem.code) == code
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [
+        ({"class_axis": -1}, "set head to classification"),
+        ({"head": "embedding", "class_axis": 2}, "set head to classification"),
+        ({"outputs": [{"output": "b", "class_axis": -1}]}, "set head to classification"),
         ({"head": "detection", "labels": 1.0}, "leave hard and labels at 0"),
         ({"head": "detection", "output": "boxes"}, "leave output out"),
         ({"outputs": [{"output": "b"}], "soft": 0, "labels": 1.0}, "give soft a weight"),

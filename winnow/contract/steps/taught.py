@@ -113,8 +113,20 @@ class Taught(Training):
         names = [self.output, *(each.output for each in self.outputs)]
         if twice := next((name for name in names if name is not None and names.count(name) > 1), None):
             raise ValueError(f"{twice!r} is learned twice: name each output once")
-        if 0 in (self.class_axis, *(each.class_axis for each in self.outputs)):
-            raise ValueError("class_axis 0 is the samples': classes lie along another")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_along_an_axis(self) -> Self:
+        """Where an axis is named, the output has to mean classes, else the axis would be left unread."""
+        meaning = "classification" if self.head == "auto" and self.hard else self.head
+        for axis, head in (
+            (self.class_axis, meaning),
+            *((each.class_axis, each.head) for each in self.outputs),
+        ):
+            if axis == 0:
+                raise ValueError("class_axis 0 is the samples': classes lie along another")
+            if axis != 1 and head != "classification":
+                raise ValueError(f"class_axis {axis} is where classes lie: set head to classification, too")
         return self
 
     @model_validator(mode="after")

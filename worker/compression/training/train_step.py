@@ -26,6 +26,7 @@ from worker.compression.training.goal.objective import Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.goal.targets import HeadTarget
 from worker.compression.training.goal.teacher import Teacher
+from worker.compression.training.loop.rate import CAREFUL_RATES
 from worker.compression.training.loop.result import Epoch, TrainingResult
 from worker.compression.training.loop.train import Run, train
 from worker.compression.training.sparsity_masks import SparsityPlan, plan_sparsity
@@ -97,10 +98,8 @@ def _pair(
         teacher_module = as_module(goal.teacher, objective.teacher_values)
         hardware.place(teacher_module)
         rows = int(samples.rows[-1]) + 1
-        rows_apart = (
-            teacher_head is None or teacher_head.batch_axis == 0
-        )  # time first: no row for each sample
-        folder = context.scratch if goal.cached and rows_apart and not samples.is_ragged else None
+        apart = objective.samples_first and not samples.is_ragged  # time first: no row for each sample
+        folder = context.scratch if goal.cached and apart else None
         teacher = Teacher(teacher_module, hardware, rows, folder)
     for part in (module, objective):
         hardware.place(part)
@@ -154,10 +153,12 @@ def _notes(training: TrainingResult, step: Training, samples: Samples) -> list[s
         notes.append(f"The model takes batches of {samples.fixed_batch} only: trained with those.")
     if training.range_test is not None:
         notes.append(
-            f"Learning rate {training.rate:.3g}, found by a range test of {len(training.range_test.rates)} steps."
+            f"Learning rate {training.range_test.proposed:.3g}, found by a range test of "
+            f"{len(training.range_test.rates)} steps."
         )
     elif step.learning_rate is None:
-        notes.append(f"Learning rate {training.rate:.3g}: the training is too short to search one.")
+        careful = CAREFUL_RATES[step.optimizer]
+        notes.append(f"Learning rate {careful:.3g}: the training is too short to search one.")
     if training.best is not None and training.best.epoch == 0 and len(training.epochs) > 1:
         held = validation_rows(len(samples), step.validation)
         rows = f"the {held} validation rows" if held else "rows that it was trained on"

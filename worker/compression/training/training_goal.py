@@ -61,13 +61,15 @@ def training_goal(model: ir.Model, step: Taught, context: Context) -> TrainingGo
 def targets_of(model: ir.Model, goal: TrainingGoal, head: HeadTarget) -> list[Target]:
     """What of the teacher's outputs is learned: the head, or boxes and scores, then the other outputs.
 
-    Raises `unknown_output`; `teacher_does_not_fit` where shapes do not tell which outputs are boxes and scores.
+    Raises `unknown_output`; `teacher_does_not_fit` where shapes do not tell which outputs are boxes and scores, or the
+    teacher has no output of that name.
     """
     assert goal.teacher is not None
     others = []
     for each in goal.outputs:
         own = head_of(model, each.output, each.head, each.class_axis)
-        others.append(HeadTarget(own, same_head(goal.teacher, own), goal.weights.temperature, each.weight))
+        taught = _namesake(goal.teacher, own)
+        others.append(HeadTarget(own, taught, goal.weights.temperature, each.weight))
     if not goal.detects:
         return [head, *others]
     return [DetectionTarget(_layout(model, "student"), _layout(goal.teacher, "teacher")), *others]
@@ -77,6 +79,16 @@ def same_head(teacher: ir.Model, head: Head) -> Head:
     """The teacher's output of that name, its first where it has none, read in the same way."""
     known = any(value.name == head.output for value in teacher.graph.outputs)
     return head_of(teacher, head.output if known else None, head.meaning, head.class_axis)
+
+
+def _namesake(teacher: ir.Model, head: Head) -> Head:
+    """The teacher's output of that name: of several its first stands for none."""
+    names = [str(value.name) for value in teacher.graph.outputs]
+    if head.output not in names:
+        listed = ", ".join(map(repr, names))
+        detail = f"The teacher has no output {head.output!r}, which `outputs` names; it has {listed}."
+        raise Refusal("teacher_does_not_fit", detail)
+    return same_head(teacher, head)
 
 
 def _layout(model: ir.Model, whose: str) -> DetectionLayout:

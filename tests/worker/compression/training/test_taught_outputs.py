@@ -2,6 +2,7 @@
 
 A network whose first layer was disturbed learns from itself as it was: what it gets wrong at least halves."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def data(tmp_path: Path) -> Samples:
     return samples(tmp_path / "data", net(), x=drawn(2).normal(size=(ROWS, 2, 4, 4)).astype(np.float32))
 
 
-def trained(data: Samples, folder: Path, **step: Any) -> StepResult:
+def trained(data: Samples, folder: Path, teacher: Callable[[], ir.Model] = net, **step: Any) -> StepResult:
     def training(inputs: list[TensorSpec]) -> Samples:
         return data
 
@@ -83,7 +84,7 @@ def trained(data: Samples, folder: Path, **step: Any) -> StepResult:
         calibration=data,
         curves=folder / "curves",
         training=training,
-        model=lambda name: net(),
+        model=lambda name: teacher(),
     )
     parsed: AnyStep = TypeAdapter(AnyStep).validate_python({**TRAINING, **step})
     return apply(net(disturbed=0.2), parsed, replace(context))
@@ -127,3 +128,16 @@ def test_what_the_graph_has_not_is_refused(
     with pytest.raises(Refusal) as caught:
         trained(data, tmp_path, **step)
     assert caught.value.problem.code == code
+
+
+def test_a_teacher_without_an_output_of_that_name_is_refused(data: Samples, tmp_path: Path) -> None:
+    """Its first output would be learned in its place, wherever the shapes agree."""
+
+    def renamed() -> ir.Model:
+        teacher = net()
+        teacher.graph.outputs[1].name = "confidences"
+        return teacher
+
+    with pytest.raises(Refusal, match="has no output 'scores'") as caught:
+        trained(data, tmp_path, renamed, outputs=[{"output": "scores"}])
+    assert caught.value.problem.code == "teacher_does_not_fit"

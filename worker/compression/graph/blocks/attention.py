@@ -1,7 +1,7 @@
 """The values of attention, which its weights are multiplied with: V of softmax(Q Kᵀ / √d) V.
 
-Where heads are split off by Reshape and Transpose, the value before them is taken, [N, T, heads · d]; else the one that
-is read, [N, heads, T, d].
+Where heads are split off into an axis of their own, by Reshape and Transpose, the value before them is taken,
+[N, T, heads · d]; else the one that is read, [N, heads, T, d] or [N · heads, T, d].
 """
 
 from typing import Final
@@ -58,7 +58,8 @@ def _before_the_split(value: ir.Value) -> ir.Value:
         if producer is None or producer.op_type not in SPLITS or producer.inputs[0] is None:
             return value
         current = producer.inputs[0]
-        if _axes(current) == TOGETHER and producer.op_type == "Reshape":
+        splits = producer.op_type == "Reshape" and _axes(producer.outputs[0]) == APART
+        if splits and _axes(current) == TOGETHER:
             return current
     return value
 

@@ -59,6 +59,11 @@ class Batches:
     def _groups(self) -> list[Rows]:
         return [np.asarray(group) for group in self.samples.with_rows(self.rows).groups]
 
+    @property
+    def largest(self) -> Rows:
+        """The rows that are of the largest shape."""
+        return self._groups[-1]
+
     def shuffled(self, seed: int, start: int = 0, noise: torch.Generator | None = None) -> Iterator[Batch]:
         """Go through whole steps, in an order that follows from the seed; the rest has its turn in another epoch.
 

@@ -6,7 +6,8 @@ places of a batch,
 
     loss = [ Σ |p − p'|² + Σ c · ¼ Σₖ ((b − b') / σₖ)² ] / max(1, Σ c)
 
-p: scores as probabilities, b: the four numbers of a box, σₖ their deviation over the places, weighted by c
+p: scores as probabilities, b: the four numbers of a box, σₖ their deviation over the places, weighted by c, and σₖ² no
+less than a tenth of what it is without weights: a sample with one object has boxes that are all alike
 (objectness-scaled distillation: Mehta & Ozturk 2018, arXiv:1805.06361).
 """
 
@@ -19,7 +20,13 @@ from winnow.contract.detections import Columns, DetectionLayout
 from worker.compression.training.goal.losses import wide
 from worker.compression.training.goal.targets import Values
 
-MIN_VARIANCE: Final = 1e-6
+MIN_VARIANCE: Final = 1e-12
+"""Where all boxes are one."""
+MIN_WEIGHT: Final = 1e-6
+MIN_SHARE: Final = 0.1
+"""Of the variance over all places, which that over places with objects is at least taken for."""
+ROUNDING: Final = 1e-3
+"""By which probabilities may be beyond 0 and 1."""
 MOSTLY: Final = 0.5
 """Mean probability over the places from which on a column is the background's."""
 
@@ -49,12 +56,11 @@ class DetectionTarget:
 
     def loss(self, student: Values, teacher: Values) -> torch.Tensor:
         (boxes, others), (scores, other_scores) = self.pairs(student, teacher).values()
-        logits = bool(other_scores.min() < 0 or other_scores.max() > 1)
+        logits = bool(other_scores.min() < -ROUNDING or other_scores.max() > 1 + ROUNDING)
         p, wanted = (x.sigmoid() if logits else x for x in (scores, other_scores))
         c = confidence(wanted, objectness=self.teacher.objectness)[..., None]
         count = c.sum()
-        centre = (c * others).sum((0, 1)) / count.clamp(min=MIN_VARIANCE)
-        variance = (c * (others - centre).square()).sum((0, 1)) / count.clamp(min=MIN_VARIANCE)
+        variance = torch.maximum(_variance(others, c), MIN_SHARE * _variance(others, torch.ones_like(c)))
         misplaced = (c * (boxes - others).square() / variance.clamp(min=MIN_VARIANCE)).sum() / boxes.shape[-1]
         return ((p - wanted).square().sum() + misplaced) / count.clamp(min=1.0)
 
@@ -68,6 +74,13 @@ def confidence(scores: torch.Tensor, *, objectness: bool) -> torch.Tensor:
     if len(columns) > 1 and columns.max() > MOSTLY:
         return 1 - scores[..., int(columns.argmax())]
     return scores.amax(-1)
+
+
+def _variance(boxes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Of the four numbers over the places, weighted; [4]."""
+    total = weights.sum().clamp(min=MIN_WEIGHT)
+    centre = (weights * boxes).sum((0, 1)) / total
+    return (weights * (boxes - centre).square()).sum((0, 1)) / total
 
 
 def _columns(columns: Columns, values: Values) -> torch.Tensor:

@@ -80,6 +80,14 @@ class Objective(nn.Module):
         self.projections = Projections(weights.features)
 
     @property
+    def samples_first(self) -> bool:
+        """Whether the samples lie along the first axis of all outputs that are compared."""
+        heads = [self.student, self.teacher]
+        for target in self.targets:
+            heads += [target.student, target.teacher] if isinstance(target, HeadTarget) else []
+        return not any(head.batch_axis for head in heads if head is not None)
+
+    @property
     def student_values(self) -> list[str]:
         """Names of the values that the student has to compute."""
         targets = (value for target in self.targets for value in target.student_values)

@@ -13,7 +13,7 @@ from worker.compression.training.goal.student_teacher import StudentTeacher
 MAX_SHARE: Final = 0.5
 """Of the memory that is free: gradients of activations, weights and the optimizer need room, too."""
 LOOKED_AT: Final = 2
-"""Samples whose activations are counted: those of a batch are as many times more."""
+"""Samples, of the largest, whose activations are counted: those of a batch are as many times more."""
 
 
 def choose_activations(pair: StudentTeacher, settings: Training, training: Batches) -> None:
@@ -23,9 +23,10 @@ def choose_activations(pair: StudentTeacher, settings: Training, training: Batch
 
 
 def _is_short(pair: StudentTeacher, training: Batches) -> bool:
-    rows = training.samples.fixed_batch or min(LOOKED_AT, len(training.rows))
+    largest = training.largest
+    rows = training.samples.fixed_batch or min(LOOKED_AT, len(largest))
     at_once = training.samples.fixed_batch or min(training.at_once or training.size, training.size)
-    looked_at = replace(training, rows=training.rows[:rows], size=rows, augment=(), at_once=None)
+    looked_at = replace(training, rows=largest[:rows], size=rows, augment=(), at_once=None)
     device = pair.hardware.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
     return activation_bytes(pair, looked_at) * at_once / rows > MAX_SHARE * free

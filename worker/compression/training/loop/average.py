@@ -4,6 +4,7 @@
 
 (Polyak & Juditsky 1992; as a teacher Tarvainen & Valpola 2017, arXiv:1703.01780). The share that grows with t is
 TensorFlow's: a short training must not keep the weights that it began with. Running statistics are averaged alike.
+What holds an infinity, as masks of attention do, is a constant and no weight: of it there is no mean.
 """
 
 from collections.abc import Iterator
@@ -23,15 +24,15 @@ class Average:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self._module, self._decay = module, decay
         self._mean, self._steps = take_snapshot(module), 0
+        self._averaged = [mean.is_floating_point() and bool(mean.isfinite().all()) for mean in self._mean]
 
     @torch.no_grad()
     def update(self) -> None:
         self._steps += 1
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
-        for mean, tensor in zip(
-            self._mean, chain(self._module.parameters(), self._module.buffers()), strict=True
-        ):
-            if mean.is_floating_point():
+        tensors = chain(self._module.parameters(), self._module.buffers())
+        for mean, tensor, averaged in zip(self._mean, tensors, self._averaged, strict=True):
+            if averaged:
                 mean.lerp_(tensor, 1 - decay)
             else:
                 mean.copy_(tensor)
@@ -50,4 +51,6 @@ class Average:
         return {"mean": self._mean, "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._mean, self._steps = state["mean"], state["steps"]
+        for mean, saved in zip(self._mean, state["mean"], strict=True):
+            mean.copy_(saved)  # which is on the host
+        self._steps = state["steps"]

@@ -26,7 +26,9 @@ class Best:
     """The epoch with the lowest validation loss, of those that the rows tell to be better than the beginning; without
     validation rows the last one, unless rows that it was trained on tell that it is worse than the beginning.
 
-    What has fewer zeros than it will have is no choice, but the fallback of a training that diverges.
+    What has fewer zeros than it will have is no choice, but the fallback of a training that diverges. So are, in the
+    last of two stages, the weights that it began with, until one of its epochs is the best: by the outputs, which only
+    that stage learns, those of the first are no better than the beginning.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Best:
             training, rows=training.rows[: _whole_batches(training, COMPARED_ROWS)], augment=()
         )
         self._snapshot: Snapshot = []
+        self._stage: Snapshot | None = None
         self._beginning: tuple[Validation, Snapshot] | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class Best:
             "best": None if self._result.best is None else self._result.epochs.index(self._result.best),
             "has_all_zeros": self._best_has_all_zeros,
             "snapshot": self._snapshot,
+            "stage": self._stage,
             "beginning": beginning,
         }
 
@@ -62,6 +66,7 @@ class Best:
         self._result.epochs = epochs
         self._result.best = None if state["best"] is None else epochs[state["best"]]
         self._best_has_all_zeros, self._snapshot = state["has_all_zeros"], state["snapshot"]
+        self._stage = state["stage"]
         if state["beginning"] is not None:
             validation, snapshot = state["beginning"]
             self._beginning = Validation(*validation), snapshot
@@ -91,14 +96,24 @@ class Best:
         if self._better(entry):
             self._best_has_all_zeros = self._masks.complete
             self._result.best, self._snapshot = entry, take_snapshot(self._pair.learning)
+            self._stage = None
 
-    def go_back(self) -> None:
-        """Put the best weights back that there were so far."""
+    def begin_last_stage(self) -> None:
+        """Remember the weights that the first of two stages came to."""
+        self._stage = take_snapshot(self._pair.learning)
+
+    def go_back(self) -> str:
+        """Put the best weights back that there were so far to go on from; returns which these are."""
+        if self._stage is not None:
+            restore_snapshot(self._pair.learning, self._stage)
+            return "its last stage began with"
         restore_snapshot(self._pair.learning, self._snapshot)
+        best = self._result.best.epoch if self._result.best is not None else 0
+        return f"after epoch {best}" if best else "it began with"
 
     def restore(self) -> None:
         """Put the best weights back, or those of the beginning."""
-        self.go_back()
+        restore_snapshot(self._pair.learning, self._snapshot)
         if self._held_out is None and self._beginning is not None:
             before, snapshot = self._beginning
             if worse_beyond_noise(before, validate(self._pair, self._compared)):

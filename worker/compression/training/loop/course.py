@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 KEEP_SECONDS: Final = 90.0
 """Between a state and the next, and a step: no more than two minutes are lost."""
-FORMAT: Final = (2, str(torch.__version__))
+FORMAT: Final = (3, str(torch.__version__))
 """What was kept by another version is not taken up."""
 
 MAX_LOWERED: Final = 2
@@ -70,6 +70,11 @@ class Course:
         self.divergence: Divergence | None = None
         self.average = None if settings.ema_decay is None else Average(pair.learning, settings.ema_decay)
 
+    def begin_last_stage(self) -> None:
+        """Of two: its loss is another."""
+        self.divergence = None
+        self.best.begin_last_stage()
+
     def stepped(self) -> None:
         """Count a step of the optimizer, and do what follows each."""
         self.pair.module.constrain()
@@ -91,12 +96,11 @@ class Course:
         result = self.result
         if len(result.lowered) >= MAX_LOWERED or self.total - self.step < STEPS_TO_GO_ON * self.total:
             return False
-        self.best.go_back()
+        weights = self.best.go_back()
         result.rate *= LOWERED_TO
-        best = result.best.epoch if result.best is not None else 0
         result.lowered.append(
-            f"{why} at step {self.step + 1} of {self.total}: it went on from the weights "
-            f"{f'after epoch {best}' if best else 'it began with'} at a learning rate of {result.rate:.3g}"
+            f"{why} behind step {self.step} of {self.total}: it went on from the weights {weights} at a learning rate "
+            f"of {result.rate:.3g}"
         )
         self._begin()
         return True

@@ -128,7 +128,7 @@ def _descend(
             break
         except Diverged as error:
             if not course.lower_rate(error):
-                result.diverged = f"{error} at step {course.step + 1} of {total}"
+                result.diverged = f"{error} behind step {course.step} of {total}"
                 break
             run.progress.log(f"The training diverged: {result.lowered[-1]}.")
     best.restore()
@@ -141,10 +141,11 @@ def _walk(
     pair, total, best = course.pair, course.total, course.best
     first_steps = pair.objective.weights.first_steps(total)
     factor, since = schedule(settings, total, first_steps), first_steps // steps_an_epoch
-    for epoch, step in islice(course.epochs.steps(), total - course.step):
+    for _, step in islice(course.epochs.steps(), total - course.step):
+        epoch = course.step // steps_an_epoch + 1  # the data's is ahead of it behind a step that diverged
         stage = 0 if course.step < first_steps else -1
-        if course.step == first_steps:
-            course.divergence = None  # the loss is another from here on
+        if course.step == first_steps > 0:
+            course.begin_last_stage()
         divergence = course.divergence or Divergence(pair.zero_student_loss(step[0], stage))
         course.divergence = divergence
         rate = course.result.rate * factor(course.step)

@@ -75,7 +75,9 @@ def _losses(
 ) -> list[tuple[float, int]]:
     """Compute the loss of every `size` rows, and count them; of the whole batch where values have no row each."""
     rows = len(batch)
-    apart = all(x.ndim and len(x) == rows for x in [*student.values(), *teacher.values()])
+    apart = pair.objective.samples_first and all(
+        x.ndim and len(x) == rows for x in [*student.values(), *teacher.values()]
+    )
     if not apart:
         return [(float(pair.objective.loss(student, teacher, batch)), rows)]
     cuts = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

@@ -24,6 +24,22 @@ def test_a_transformer_has_one_state_for_each_layer_and_one_value_for_each_atten
     assert attention_values(net) == ["v0", "v1", "v2"]
 
 
+def test_values_whose_heads_are_folded_into_the_samples_are_taken_behind_that() -> None:
+    """torch folds heads of steps that come first: [T, N, W] → [T, N · heads, d] → [N · heads, T, d]. Before the fold
+    their first axis is time, and relations would be those of samples."""
+    text = """(float[5,N,8] x) => (float y) {
+        v = MatMul (x, w)
+        folded = Reshape (v, shape)
+        values = Transpose <perm = [1, 0, 2]> (folded)
+        keys = Transpose <perm = [1, 2, 0]> (folded)
+        scores = MatMul (values, keys)
+        weights = Softmax <axis = -1> (scores)
+        y = MatMul (weights, values)
+    }"""
+    weights = {"w": np.eye(8, dtype=np.float32), "shape": np.array([5, -1, 4])}
+    assert attention_values(model(text, weights)) == ["values"]
+
+
 def test_a_network_that_is_activated_behind_each_block_has_its_states_there() -> None:
     assert [state.value for state in hidden_states(residual_net("activated", [1, 1]))] == ["s1", "s2"]
 

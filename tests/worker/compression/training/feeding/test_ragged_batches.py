@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support.ragged import LENGTH, encoder, opened, rows
+from winnow.contract.recipe import Finetune
 from worker.compression.engine.working import as_module
 from worker.compression.training.feeding.batches import Batches, split
 from worker.compression.training.feeding.hardware import Hardware
@@ -16,6 +17,8 @@ from worker.compression.training.goal.head import head_of
 from worker.compression.training.goal.objective import LossWeights, Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.goal.teacher import Teacher
+from worker.compression.training.loop import activations
+from worker.compression.training.loop.activations import choose_activations
 
 CPU = Hardware(torch.device("cpu"), False, False)
 
@@ -66,3 +69,23 @@ def test_the_order_of_lengths_follows_from_the_seed(tmp_path: Path) -> None:
     training, _ = split(opened(tmp_path, encoder(), rows()).unpadded(), 0.0, 4, (), 0)
     orders = [[batch.rows.tolist() for batch in training.shuffled(seed)] for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_activations_are_counted_where_rows_are_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the shortest a batch of the longest would not fit where it is said to."""
+    net, longest = encoder(), max(map(len, rows()))
+    samples = opened(tmp_path, net, rows()).unpadded()
+    objective = Objective(LossWeights(labels=1.0), head_of(net, None, "regression"), None)
+    pair = StudentTeacher(as_module(net, objective.student_values), objective, None, CPU)
+    lengths: list[int] = []
+
+    def counted(_: StudentTeacher, batches: Batches) -> int:
+        lengths.extend(next(batches.ordered()).feeds["tokens"].shape[1:])
+        return 0
+
+    monkeypatch.setattr(activations, "activation_bytes", counted)
+    training, _ = split(samples, 0, 4, (), 0)
+    choose_activations(pair, Finetune(kind="finetune"), training)
+    assert lengths == [longest]

@@ -39,3 +39,23 @@ def test_what_counts_is_no_mean() -> None:
     average.update()
     with average.in_place():
         assert module.num_batches_tracked.item() == 1
+
+
+def test_a_mask_of_infinities_stays_what_it_is() -> None:
+    """∞ − ∞ is no number, and the mean would be none."""
+    module = nn.Linear(1, 1)
+    module.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    average = Average(module, 0.9)
+    average.update()
+    with average.in_place():
+        assert torch.equal(module.mask, torch.tensor([0.0, -torch.inf]))
+
+
+def test_taken_up_again_it_stays_where_its_module_is() -> None:
+    """Not where the state was read to, which is the host whatever the module is on: told here by the type."""
+    module = nn.Linear(1, 1)
+    average = Average(module, 0.9)
+    average.load_state_dict({"mean": [torch.ones_like(p).double() for p in module.parameters()], "steps": 3})
+    assert {(mean.dtype, mean.mean().item()) for mean in average.state_dict()["mean"]} == {
+        (torch.float32, 1.0)
+    }

@@ -1,5 +1,6 @@
 """A training that is interrupted and taken up again ends with the weights of one that nobody interrupted."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from worker.compression.bounded_folder import BoundedFolder
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.loop import course
+from worker.compression.training.loop import course, descent, rate, train
+from worker.compression.training.loop.best import Best
 from worker.compression.unfinished import NOT_KEPT, OnKept, Unfinished, tell_nobody
 
 ROWS, BATCH = 60, 10
@@ -54,6 +56,17 @@ TRAININGS: dict[str, list[dict[str, Any]]] = {
             **GENTLE,
             "epochs": 1,
             "features": [{"teacher": "r2", "student": "r1", "weight": 0.1}],
+        }
+    ],
+    "two stages, and an average": [
+        {
+            "kind": "distillation",
+            **BASE,
+            **GENTLE,
+            "epochs": 2,
+            "features": [{"teacher": "r2", "student": "r1", "weight": 0.1}],
+            "features_first": 0.4,
+            "ema_decay": 0.9,
         }
     ],
     "scales": [
@@ -160,6 +173,47 @@ def test_a_training_that_diverges_goes_on_at_a_lower_rate(bench: Bench) -> None:
     assert [note for note in result.notes if note.startswith("Diverged: ")] == [
         f"Diverged: {why}." for why in lowered
     ]
+
+
+def test_the_rate_that_was_begun_with_is_told_as_that(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one that it was lowered to."""
+    monkeypatch.setitem(rate.CAREFUL_RATES, "sgd", 1.0)
+    result = bench.attempt([{**TRAININGS["a rate that is lowered"][0], "learning_rate": None}])
+    assert result.details["lowered"]
+    assert "Learning rate 1: the training is too short to search one." in result.notes
+
+
+def test_a_last_stage_that_diverges_goes_on_from_where_it_began(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first stage learned is no better by the outputs, and would be lost."""
+    losses, went_on_from = iter([1.0] * 6 + [math.nan] + [1.0] * 99), list[np.ndarray]()
+
+    def gradients(*arguments: Any) -> float:
+        descent.gradients(*arguments)
+        return next(losses)
+
+    def go_back(best: Best) -> str:
+        place = plain(best)
+        went_on_from.append(best._pair.module.weight("w1").detach().numpy().copy())
+        return place
+
+    plain = Best.go_back
+    monkeypatch.setattr(train, "gradients", gradients)
+    monkeypatch.setattr(Best, "go_back", go_back)
+    result = bench.attempt(TRAININGS["two stages, and an average"])
+    (lowered,) = result.details["lowered"]
+    assert "behind step 6 of 8: it went on from the weights its last stage began with" in lowered
+    begun = digits_net().graph.initializers["w1"].const_value
+    assert begun is not None
+    assert not np.array_equal(went_on_from[0], begun.numpy())
+
+
+def test_a_step_that_diverged_is_none_of_its_epoch(bench: Bench) -> None:
+    """The data goes on behind it, the count of epochs and steps does not."""
+    epochs = bench.attempt(TRAININGS["a rate that is lowered"]).details["epochs"]
+    assert [entry["epoch"] for entry in epochs] == [0, 1, 2, 3, 4]
+    assert [entry["step"] for entry in epochs] == [0, 4, 8, 12, 16]
 
 
 def test_with_a_teacher_whose_outputs_are_cached_they_are_the_same_to_rounding(bench: Bench) -> None:

@@ -1,17 +1,33 @@
 """What held out rows can tell, and how long a rate is searched for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.small_nets import model, run
 from winnow.contract.recipe import Finetune
-from worker.compression.training.feeding.batches import Batch, validation_rows
+from worker.compression.data.open import open_samples
+from worker.compression.data.source import Source
+from worker.compression.engine.working import as_module
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.training.feeding.batches import Batch, Batches, validation_rows
+from worker.compression.training.feeding.hardware import Hardware
+from worker.compression.training.goal.head import head_of
+from worker.compression.training.goal.objective import LossWeights, Objective
+from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.loop import rate
 from worker.compression.training.loop.rate import search_rate, steps_for_search
-from worker.compression.training.loop.validate import Validation, better_beyond_noise, worse_beyond_noise
+from worker.compression.training.loop.validate import (
+    Validation,
+    better_beyond_noise,
+    validate,
+    worse_beyond_noise,
+)
 
 
 def validation(losses: np.ndarray, top1: float | None = None) -> Validation:
@@ -86,3 +102,26 @@ def test_a_rate_that_makes_its_own_batch_worse_is_lowered() -> None:
     careful, drawn = search(1e-1)
     assert careful == rate.CAREFUL_RATES["adamw"]
     assert drawn + rate.MAX_CHECKS <= 20
+
+
+@pytest.mark.parametrize("steps", [5, 8])
+def test_of_steps_that_come_first_each_answer_is_compared_with_its_own_label(
+    tmp_path: Path, steps: int
+) -> None:
+    """As many steps as rows, too: these are not to be taken for each other. To 1e-5."""
+    draw, rows = np.random.default_rng(0), 8
+    weights = {"w": draw.normal(size=(1, 16, 3)), "r": draw.normal(size=(1, 16, 4)), "axis": np.array([1])}
+    net = model(
+        "(float[T,N,3] x) => (float[T,N,4] y) { s = LSTM <hidden_size=4> (x, w, r) y = Squeeze (s, axis) }",
+        {name: x.astype(np.int64 if name == "axis" else np.float32) for name, x in weights.items()},
+    )
+    x, labels = (draw.normal(size=(rows, steps, n)).astype(np.float32) for n in (3, 4))
+    np.savez(tmp_path / "data.npz", x=x, labels=labels)
+    samples = open_samples(Source(tmp_path / "data.npz"), inputs_of(net), tmp_path / "scratch")
+    objective = Objective(LossWeights(labels=1.0), head_of(net, None, "auto"), None)
+    module = as_module(net, objective.student_values)
+    pair = StudentTeacher(module, objective, None, Hardware(torch.device("cpu"), False, False))
+    answers = run(net, {"x": x.swapaxes(0, 1)}).swapaxes(0, 1)
+    expected = float(((answers - labels) ** 2).mean())
+    found = validate(pair, Batches(samples, np.arange(rows), rows))
+    assert found.loss == pytest.approx(expected, rel=1e-5)
