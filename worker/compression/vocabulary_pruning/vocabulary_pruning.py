@@ -153,20 +153,19 @@ def _cut_table(table: Table, stays: Array) -> None:
 
 
 def _remap(edit: GraphEdit, table: Table, choice: Choice, places: ir.Value) -> None:
-    """Let every lookup go through the remapping, or through that of an earlier pruning with new numbers."""
+    """Let every lookup go through the remapping; in place of an earlier one, which other tables may read on, through
+    both in one."""
     earlier = table.remapping
-    if earlier is not None:
-        composed = edit.new_constant(str(earlier.name), choice.places[choice.ids])
-        for node in {required_input(gather, 1).producer() for gather in table.gathers}:
-            assert node is not None
-            node.replace_input_with(0, composed)
-            node.outputs[0].type = ir.TensorType(ir.DataType.INT32)
-        return
+    numbers = (
+        places if earlier is None else edit.new_constant(str(earlier.name), choice.places[choice.ids])
+    )
     remapped: dict[ir.Value, ir.Value] = {}
     for gather in table.gathers:
         ids = required_input(gather, 1)
+        if earlier is not None and (before := ids.producer()) is not None:
+            ids = required_input(before, 1)
         if ids not in remapped:
-            node = edit.new_node("Gather", [places, ids], f"{ids.name}_places", {"axis": 0})
+            node = edit.new_node("Gather", [numbers, ids], f"{ids.name}_places", {"axis": 0})
             node.outputs[0].type, node.outputs[0].shape = ir.TensorType(ir.DataType.INT32), ids.shape
             edit.graph.insert_before(gather, node)
             remapped[ids] = node.outputs[0]
