@@ -17,6 +17,7 @@ from winnow.contract.recipe import VocabularyPruning
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.tables.find import Table
 from worker.compression.graph.tables.observe import LookedUp, Lookups
+from worker.compression.half_precision.casting import MAX_BFLOAT16
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.values import array_of, required_input
@@ -41,7 +42,6 @@ from worker.compression.vocabulary_pruning.rows import Choice, choose_rows
 
 MIN_OPSET: Final = 11
 """From which on a Gather may name the last axis."""
-BFLOAT16_LOWEST: Final = -(2.0 - 2.0**-7) * 2.0**127
 PLACES: Final = "its input counts places or segments: in the data its numbers rise by 0 or 1"
 FULL_HEADS: Final = (
     "Logits of ids that are gone are the lowest finite number: the parity of such outputs counts these, and says "
@@ -187,4 +187,4 @@ def _lowest(model: ir.Model, context: Context) -> float:
     floats = [kind for kind in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) if kind in outputs]
     if floats and floats[0] == ir.DataType.FLOAT16:
         return float(np.finfo(np.float16).min)
-    return BFLOAT16_LOWEST if floats else float(np.finfo(np.float32).min)
+    return -MAX_BFLOAT16 if floats else float(np.finfo(np.float32).min)
