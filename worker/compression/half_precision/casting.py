@@ -39,9 +39,10 @@ def max_finite(array: npt.NDArray[np.floating]) -> float:
 
 
 def is_end(array: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """Whether each number is finite, and the lowest or largest of float32 or bfloat16: no result, but a mark, as of what
+    """Whether each number is finite, and the lowest or largest of float32 or bfloat16: no result but a mark, as of what
     attention does not see, or of a logit that is gone."""
-    return np.isfinite(array) & (np.abs(array) >= MAX_BFLOAT16)
+    ends: npt.NDArray[np.bool_] = np.isfinite(array) & (np.abs(array) >= MAX_BFLOAT16)
+    return ends
 
 
 def narrowed(array: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:

@@ -5,10 +5,9 @@ Runtimes without a float16 kernel for an operator put their own Casts around it.
 A Transpose that moves the first axis behind the others stays too: with one in float16 in front of a product ONNX
 Runtime 1.32 ends with SIGSEGV while it makes the session (its MatmulTransposeFusion, with the Cast that it puts between
 them): recurrent layers that are batch first, with a product behind them.
-A weight beyond ±65504 has no float16 (the lowest or largest float32 that a Where fills in stands for an end, and becomes
-the end of float16), nor has a constant that is all but zero (`underflow`), so their nodes stay in
+A weight beyond ±65504 has no float16, nor has a constant that is all but zero (`underflow`), so their nodes stay in
 float32, with a note; and with calibration data so does every node that overflows, or comes near it, on that data
-(`overflow`).
+(`overflow`). The lowest or largest float32 that a Where fills in is none: it becomes that of float16.
 """
 
 import logging
