@@ -156,9 +156,7 @@ def _remap(edit: GraphEdit, table: Table, choice: Choice, places: ir.Value) -> N
     """Let every lookup go through the remapping; in place of an earlier one, which other tables may read on, through
     both in one."""
     earlier = table.remapping
-    numbers = (
-        places if earlier is None else edit.new_constant(str(earlier.name), choice.places[choice.ids])
-    )
+    numbers = places if earlier is None else edit.new_constant(str(earlier.name), choice.places[choice.ids])
     remapped: dict[ir.Value, ir.Value] = {}
     for gather in table.gathers:
         ids = required_input(gather, 1)
