@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import BFloat16
 from worker.compression.graph.nodes.weights import dtype_name
-from worker.compression.half_precision.casting import insert_cast, max_finite
+from worker.compression.half_precision.casting import MAX_BFLOAT16, insert_cast, max_finite
 from worker.compression.half_precision.float16_ports import FLOAT32_OPERATORS
 from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names, excluded
@@ -28,7 +28,6 @@ OPSET: Final = 13
 MIN_ELEMENTS: Final = 128
 """Elements of a weight: a Cast with its names takes the bytes that fewer of them save."""
 TOO_FEW: Final = f"fewer than {MIN_ELEMENTS} elements: the Cast would take more bytes than it saves"
-MAX_BFLOAT16: Final = (2 - 2.0**-7) * 2.0**127
 
 
 def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> StepResult:

@@ -1,5 +1,7 @@
 """Casts in a graph, and whether numbers survive one: what float16 and bfloat16 have in common."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -7,6 +9,8 @@ import onnx_ir as ir
 from worker.compression.graph.nodes.weights import dtype_name
 from worker.compression.ir.edit import insert_behind
 from worker.compression.ir.naming import Names
+
+MAX_BFLOAT16: Final = (2.0 - 2.0**-7) * 2.0**127
 
 
 def insert_cast(graph: ir.Graph, value: ir.Value, to: ir.DataType, name: str, names: Names) -> ir.Value:
@@ -32,3 +36,16 @@ def cast_output(graph: ir.Graph, value: ir.Value, to: ir.DataType, names: Names)
 def max_finite(array: npt.NDArray[np.floating]) -> float:
     """Find the largest magnitude that is neither infinite nor NaN; 0 of none."""
     return float(np.abs(array[np.isfinite(array)]).max(initial=0))
+
+
+def is_end(array: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Whether each number is finite, and the lowest or largest of float32 or bfloat16: no result but a mark, as of what
+    attention does not see, or of a logit that is gone."""
+    ends: npt.NDArray[np.bool_] = np.isfinite(array) & (np.abs(array) >= MAX_BFLOAT16)
+    return ends
+
+
+def narrowed(array: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
+    """Round to float16; ends become its ends, and stay finite."""
+    largest = np.finfo(np.float16).max
+    return np.where(is_end(array), np.copysign(largest, array), array).astype(np.float16)

@@ -7,7 +7,7 @@ Runtime 1.32 ends with SIGSEGV while it makes the session (its MatmulTransposeFu
 them): recurrent layers that are batch first, with a product behind them.
 A weight beyond ±65504 has no float16, nor has a constant that is all but zero (`underflow`), so their nodes stay in
 float32, with a note; and with calibration data so does every node that overflows, or comes near it, on that data
-(`overflow`).
+(`overflow`). The lowest or largest float32 that a Where fills in is none: it becomes that of float16.
 """
 
 import logging
@@ -23,7 +23,7 @@ from winnow.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.half_precision.casting import max_finite
+from worker.compression.half_precision.casting import is_end, max_finite
 from worker.compression.half_precision.float16_converter import FLOAT, Converter
 from worker.compression.half_precision.float16_ports import Ports, find_ports
 from worker.compression.half_precision.overflow import (
@@ -171,7 +171,11 @@ def _why_ineligible(node: ir.Node, ports: Ports | None, patterns: list[str]) -> 
         return "ONNX Runtime crashes on a product that reads such a Transpose in float16"
     if ports is None:
         return "the operator has no float16 form in this opset, or keeps float32 by design"
-    too_large = [value for i in ports.inputs if (value := node.inputs[i]) is not None and _overflows(value)]
+    too_large = [
+        value
+        for i in ports.inputs
+        if (value := node.inputs[i]) is not None and _overflows(value, is_fill=node.op_type == "Where")
+    ]
     return (
         f"a weight, {too_large[0].name}, exceeds {MAX_FLOAT16:g}, the largest float16" if too_large else None
     )
@@ -187,10 +191,9 @@ def _is_weight(value: ir.Value | None) -> bool:
     return value is not None and value.const_value is not None and value.const_value.dtype == FLOAT
 
 
-def _overflows(value: ir.Value) -> bool:
-    """Whether a number of this weight is finite in float32 and infinite in float16."""
-    return (
-        value.const_value is not None
-        and _is_weight(value)
-        and max_finite(value.const_value.numpy()) > MAX_FLOAT16
-    )
+def _overflows(value: ir.Value, *, is_fill: bool) -> bool:
+    """Whether a number of this weight is finite in float32 and infinite in float16, and no end that is filled in."""
+    if value.const_value is None or not _is_weight(value):
+        return False
+    array = value.const_value.numpy()
+    return max_finite(array[~is_end(array)] if is_fill else array) > MAX_FLOAT16

@@ -2,11 +2,10 @@
 
 from typing import Final
 
-import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.half_precision.casting import cast_output, insert_cast
+from worker.compression.half_precision.casting import cast_output, insert_cast, narrowed
 from worker.compression.half_precision.float16_ports import Ports, find_ports, is_tensor
 from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names
@@ -34,13 +33,13 @@ class Converter:
         self._float16 |= {v: None for v in self._graph.inputs if v.dtype == FLOAT and v.name in halved}
         to_float = [v for v in self._graph.outputs if v in self._float16 and v.name not in halved]
         to_half = [v for v in self._float32_outputs() if v.name in halved]
-        narrowed: dict[ir.Value, ir.Value] = {}
+        in_half: dict[ir.Value, ir.Value] = {}
         for node, index in uses:
             value = required_input(node, index)
             if value not in self._float16:
-                if value not in narrowed:
-                    narrowed[value] = self._narrow(value)
-                node.replace_input_with(index, narrowed[value])
+                if value not in in_half:
+                    in_half[value] = self._narrow(value)
+                node.replace_input_with(index, in_half[value])
         for value in list(self._float16):
             self._widen(value)
             value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
@@ -48,7 +47,7 @@ class Converter:
             cast_output(self._graph, value, FLOAT, self._names)
         for value in to_half:
             cast_output(self._graph, value, HALF, self._names)
-        return narrowed
+        return in_half
 
     def _float32_outputs(self) -> list[ir.Value]:
         """List outputs that nodes without a float16 form make (Loop, If, SequenceAt, Cast): they are cast."""
@@ -64,7 +63,7 @@ class Converter:
         if value.const_value is None:
             return self._cast(value, HALF, f"{value.name}_float16")
         name = self._names.fresh(f"{value.name}_float16")
-        return new_constant(self._graph, name, value.const_value.numpy().astype(np.float16))
+        return new_constant(self._graph, name, narrowed(value.const_value.numpy()))
 
     def _widen(self, value: ir.Value) -> None:
         """Give all that read this float16 value as float32, subgraphs included, a Cast of it."""

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from worker.compression.data.samples import Fed
+from worker.compression.half_precision.casting import MAX_BFLOAT16, is_end
 from worker.compression.half_precision.float16_ports import Ports, is_tensor
 from worker.compression.runtime.observe import Batches, Observer
 
@@ -151,11 +153,17 @@ def _outputs(model: ir.Model) -> Iterator[ir.Value]:
 
 
 def _magnitudes(model: ir.Model, values: list[ir.Value], samples: Batches) -> dict[str, float]:
-    """Measure max |x| by name; infinity where one is not finite."""
+    """Measure max |x| by name, without ends (`is_end`); infinity where one is not finite."""
     names = list(dict.fromkeys(str(value.name) for value in values))
     largest = dict.fromkeys(names, 0.0)
     for seen in Observer(model, names).run(samples, checked=True):
         for name, x in zip(names, seen.values, strict=True):
-            most = max(float(x.max(initial=0)), -float(x.min(initial=0)))
+            most = _most(x)
+            if MAX_BFLOAT16 <= most < np.inf:
+                most = _most(x[~is_end(x)])
             largest[name] = max(largest[name], most if np.isfinite(most) else np.inf)
     return largest
+
+
+def _most(x: npt.NDArray[np.floating]) -> float:
+    return max(float(x.max(initial=0)), -float(x.min(initial=0)))

@@ -38,14 +38,17 @@ class Head:
 
 def find_heads(model: ir.Model, table: Table) -> list[Head]:
     """List the products that have an output for each row of the table: those that read it, those with a copy of it as
-    their weight, and, where no other table that is looked up has as many rows, those that make a row of logits for each
-    looked up number and hand it to an output."""
+    their weight, and those that make a row of logits for each looked up number and hand it to an output. A copy of
+    another table too is of neither, and the last are of none where another one that is looked up has as many rows."""
     alike = [each for each in find_tables(model) if each.inputs and each.shape[0] == table.shape[0]]
+    others = [each for each in alike if each.weight is not table.weight]
+    tied = {node for each in (table, *others) for node in each.products}
     heads = [_head(node, table, tied=True) for node in table.products]
     for node in model.graph:
-        if node.op_type in MATMULS and node not in table.products and _has_rows(node, table.shape[0]):
+        if node.op_type in MATMULS and node not in tied and _has_rows(node, table.shape[0]):
             head = _head(node, table, tied=False)
-            if _is_copy(node, table) or (len(alike) == 1 and _answers_each(model, head, table)):
+            copied = _is_copy(node, table) and not any(_is_copy(node, other) for other in others)
+            if copied or (not others and _answers_each(model, head, table)):
                 heads.append(head)
     return heads
 

@@ -49,10 +49,10 @@ def choose_rows(table: Table, counts: Array, step: VocabularyPruning) -> Choice:
     seen = int(np.count_nonzero(stays))
     for start, stop in step.ranges:
         stays[ids[start:stop]] = True
-    if step.fallback_id is not None:
-        stays[ids[step.fallback_id]] = True
-        return Choice(stays, seen, int(ids[step.fallback_id]), ids)
-    return Choice(stays, seen, _nearest_to_gone(array_of(table.weight), stays), ids)
+    named = step.fallback_id
+    fallback = _nearest_to_gone(array_of(table.weight), stays) if named is None else int(ids[named])
+    stays[fallback] = True
+    return Choice(stays, seen, fallback, ids)
 
 
 def _nearest_to_gone(rows: Array, stays: Array) -> int:

@@ -17,6 +17,7 @@ from winnow.contract.recipe import VocabularyPruning
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.tables.find import Table
 from worker.compression.graph.tables.observe import LookedUp, Lookups
+from worker.compression.half_precision.casting import MAX_BFLOAT16
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.values import array_of, required_input
@@ -41,7 +42,6 @@ from worker.compression.vocabulary_pruning.rows import Choice, choose_rows
 
 MIN_OPSET: Final = 11
 """From which on a Gather may name the last axis."""
-BFLOAT16_LOWEST: Final = -(2.0 - 2.0**-7) * 2.0**127
 PLACES: Final = "its input counts places or segments: in the data its numbers rise by 0 or 1"
 FULL_HEADS: Final = (
     "Logits of ids that are gone are the lowest finite number: the parity of such outputs counts these, and says "
@@ -153,20 +153,17 @@ def _cut_table(table: Table, stays: Array) -> None:
 
 
 def _remap(edit: GraphEdit, table: Table, choice: Choice, places: ir.Value) -> None:
-    """Let every lookup go through the remapping, or through that of an earlier pruning with new numbers."""
+    """Let every lookup go through the remapping; in place of an earlier one, which other tables may read on, through
+    both in one."""
     earlier = table.remapping
-    if earlier is not None:
-        composed = edit.new_constant(str(earlier.name), choice.places[choice.ids])
-        for node in {required_input(gather, 1).producer() for gather in table.gathers}:
-            assert node is not None
-            node.replace_input_with(0, composed)
-            node.outputs[0].type = ir.TensorType(ir.DataType.INT32)
-        return
+    numbers = places if earlier is None else edit.new_constant(str(earlier.name), choice.places[choice.ids])
     remapped: dict[ir.Value, ir.Value] = {}
     for gather in table.gathers:
         ids = required_input(gather, 1)
+        if earlier is not None and (before := ids.producer()) is not None:
+            ids = required_input(before, 1)
         if ids not in remapped:
-            node = edit.new_node("Gather", [places, ids], f"{ids.name}_places", {"axis": 0})
+            node = edit.new_node("Gather", [numbers, ids], f"{ids.name}_places", {"axis": 0})
             node.outputs[0].type, node.outputs[0].shape = ir.TensorType(ir.DataType.INT32), ids.shape
             edit.graph.insert_before(gather, node)
             remapped[ids] = node.outputs[0]
@@ -188,4 +185,4 @@ def _lowest(model: ir.Model, context: Context) -> float:
     floats = [kind for kind in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) if kind in outputs]
     if floats and floats[0] == ir.DataType.FLOAT16:
         return float(np.finfo(np.float16).min)
-    return BFLOAT16_LOWEST if floats else float(np.finfo(np.float32).min)
+    return -MAX_BFLOAT16 if floats else float(np.finfo(np.float32).min)

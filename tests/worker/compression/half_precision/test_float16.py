@@ -107,6 +107,29 @@ def test_a_weight_beyond_the_range_stays_float32_with_a_note() -> None:
     assert np.isfinite(run(made.model, {"x": np.full((1, 4), 1e-3, np.float32)})).all()
 
 
+@pytest.mark.parametrize("with_data", [False, True])
+def test_the_lowest_float32_that_is_filled_in_becomes_the_lowest_float16(
+    tmp_path: Path, with_data: bool
+) -> None:
+    lowest = np.finfo(np.float32).min
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            t = Tanh (x)
+            filled = Where (seen, t, lowest)
+            y = Identity (filled)
+        }""",
+        {"seen": np.array([True, False, True, True]), "lowest": np.array(lowest)},
+    )
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    rows = samples(tmp_path, net, x=x) if with_data else None
+    step = Float16.model_validate({"kind": "float16", "keep_io_types": False})
+    made = apply(net, step, Context(tmp_path, 0, Silent(), rows))
+    y = run(made.model, {"x": x.astype(np.float16)})
+    assert y.dtype == np.float16
+    assert (y[:, 1] == np.finfo(np.float16).min).all()
+    assert "Cast" not in ops(made.model)
+
+
 def test_what_an_attribute_types_is_left_alone() -> None:
     net = model(
         """(float[N,4] x) => (float[N,4] y) {

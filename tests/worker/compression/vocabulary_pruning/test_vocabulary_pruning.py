@@ -193,6 +193,33 @@ def test_an_artifact_can_be_pruned_again_by_its_old_ids(tmp_path: Path) -> None:
     assert np.array_equal(run(net, {"ids": ids}), run(before, {"ids": taken_for}))
 
 
+@pytest.mark.parametrize("exclude", [[], ["second"]])
+def test_tables_that_share_a_remapping_are_remapped_each_by_its_own(
+    tmp_path: Path, exclude: list[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    net = model(
+        """(int64[N,L] ids) => (float[N,L,8] y) {
+            rows = Gather (map, ids)
+            u = Gather (first, rows)
+            v = Gather (second, rows)
+            y = Add (u, v)
+        }""",
+        {name: rng.normal(size=(IDS, 8)).astype(np.float32) for name in ("first", "second")}
+        | {"map": rng.permutation(IDS)},
+    )
+    before = net.clone()
+    result = done(net, tmp_path, exclude=exclude)
+    assert result.changed == 2 - len(exclude)
+    assert np.array_equal(run(normalise(result.model), {"ids": SEEN}), run(before, {"ids": SEEN}))
+
+
+def test_of_a_table_that_the_data_never_looks_up_one_row_stays(tmp_path: Path) -> None:
+    result = done(language_model("none"), tmp_path, {"ids": np.zeros((2, 0), np.int64)})
+    assert result.details["tables"][0]["rows"] == [IDS, 1]
+    assert run(normalise(result.model), {"ids": SEEN}).shape == (*SEEN.shape, WIDTH)
+
+
 def test_what_is_left_can_be_trained_and_cut_further(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     net = model(
@@ -307,9 +334,13 @@ def test_a_table_that_something_else_reads_as_a_whole_stays(tmp_path: Path) -> N
         check(net, [asked()], lambda _: net)
 
 
-def test_a_head_that_may_be_of_either_of_two_tables_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alike", [False, True])
+def test_a_head_that_may_be_of_either_of_two_tables_stays(tmp_path: Path, alike: bool) -> None:
     rng = np.random.default_rng(0)
     shapes = {"first": (IDS, WIDTH), "second": (IDS, WIDTH), "own": (WIDTH, IDS)}
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    if alike:
+        weights |= {"second": weights["first"].copy(), "own": weights["first"].T.copy()}
     net = model(
         f"""(int64[N,L] a, int64[N,L] b) => (float[N,L,{IDS}] logits) {{
             u = Gather (first, a)
@@ -317,9 +348,9 @@ def test_a_head_that_may_be_of_either_of_two_tables_stays(tmp_path: Path) -> Non
             x = Add (u, v)
             logits = MatMul (x, own)
         }}""",
-        {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()},
+        weights,
     )
-    before, data = net.clone(), {"a": SEEN, "b": SEEN[:, ::-1].copy()}
+    before, data = net.clone(), {"a": SEEN, "b": np.arange(8).reshape(2, 4)[:, ::-1].copy()}
     result = done(net, tmp_path, data)
     assert [row["heads"] for row in result.details["tables"]] == [[], []]
     assert np.array_equal(run(normalise(result.model), data), run(before, data))

@@ -128,6 +128,8 @@ def _graph_protos(node: ir.Node, inferred_node: onnx.NodeProto) -> Iterator[onnx
 
 STANDARD_FORMS: Final = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
 """Their first inputs and attributes are those of the standard operator."""
+AS_THEIR_INPUT: Final = frozenset({"Gelu", "BiasGelu", "FastGelu", "QuickGelu"})
+"""What they answer is of their first input's shape and type."""
 MICROSOFT_MATMULS: Final = frozenset({"DynamicQuantizeMatMul", "FusedMatMul"})
 TRANSPOSED: Final = ("transA", "transB", "transBatchA", "transBatchB")
 
@@ -155,6 +157,8 @@ def _replace(node: onnx.NodeProto, added: list[onnx.ValueInfoProto]) -> None:
         _become(node, "MatMul", [node.input[0], weight], [])
     elif node.op_type in MICROSOFT_MATMULS and not any(map(numbers.get, TRANSPOSED)):
         _become(node, "MatMul", list(node.input[:2]), [])
+    elif node.op_type in AS_THEIR_INPUT:
+        _become(node, "Identity", [node.input[0]], [])
     elif node.op_type in STANDARD_FORMS:
         attributes = [a for a in node.attribute if not a.name.startswith("activation")]
         _become(node, STANDARD_FORMS[node.op_type], list(node.input[:3]), attributes)

@@ -44,6 +44,15 @@ def test_bounds_that_are_computed_from_the_number_of_channels_are_known() -> Non
     assert_laws(made, every_third(groups), {"x": np.ones((2, 3, 4, 4), np.float32)})
 
 
+def test_computed_bounds_along_another_axis_let_channels_go() -> None:
+    net = Net()
+    a = net.conv("x", 3, 8, name="a")
+    rows = net.op("Gather", net.op("Shape", "short"), net.ints(2))
+    net.head(net.op("Slice", a, net.ints(0), rows, net.ints(2)), 8)
+    groups = laws(net.model({"x": ["N", 3, 4, 4], "short": ["N", 1, "M", 1]}, {"y": ["N", 3]}))
+    assert sizes(groups) == {"a": 8}
+
+
 def test_the_number_of_channels_as_a_number_pins_them() -> None:
     net = Net()
     flat = net.op(

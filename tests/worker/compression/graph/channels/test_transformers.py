@@ -4,8 +4,10 @@ Outputs are compared at 1e-5, relative and of the largest value: float32 in anot
 """
 
 from functools import cache
+from typing import Literal
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +65,17 @@ def masked(model: ir.Model, heads: list[Channel]) -> ir.Model:
     for part in (part for head in heads for part in head.parts if part.role == "input"):
         change.setdefault(part.initializer, []).append((part, None))
     return with_parts(model, change)
+
+
+@pytest.mark.parametrize(("heads", "group"), [("whole", ("head", 4)), ("inside", ("head_width", 6))])
+def test_samples_that_lie_beside_heads_are_no_width_where_their_number_is_fixed(
+    heads: Literal["whole", "inside"], group: tuple[str, int]
+) -> None:
+    proto = onnx.ModelProto.FromString(exported("beside_batch", "torchscript").SerializeToString())
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    model, groups = groups_of(proto, Cuttable(heads))
+    assert group in units(groups).values()
+    assert_laws(model, every_third(groups), graphs.feeds(proto, batch=3), Cuttable(heads))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -68,7 +68,7 @@ def test_what_is_told_of_a_reshape_is_what_numpy_answers(data: st.DataObject) ->
 def test_what_cannot_be_inferred_is_as_declared() -> None:
     proto = graphs.parse(
         """(float[N,4] x) => (float[N,4] y) <float[N,4] h> {
-            [fused] h = com.microsoft.BiasGelu (x, w)
+            [fused] h = com.microsoft.BiasSplitGelu (x, w)
             [relu] y = Relu (h)
         }""",
         {"w": np.ones(4, np.float32)},

@@ -47,7 +47,7 @@ def preferred_pieces(run: LabelRun, classes: Vector, heads: Literal["whole", "in
         if heads == "whole":
             preferred[key] = max(range(len(pieces)), key=lambda i: (rank[i], len(members[i])))
         elif places := [i for i, holds in enumerate(inside) if holds] or [
-            i for i, n in enumerate(rank) if not n
+            i for i, n in enumerate(rank) if not n and len(members[i])
         ]:
             preferred[key] = max(places, key=lambda i: len(members[i]))
             holds_inside[classes[whole]] = True

@@ -128,9 +128,12 @@ class NodeView:
         return made
 
     def _piece(self, vector: Vector, sizes: Sequence[int], axis: int) -> Vector | None:
-        """Labels of a piece of its own; those that it had where it was joined with others before."""
+        """Labels of a piece of its own; those that it had where it was joined with others before, none where only they
+        are told apart, as along the samples beside heads."""
         table = np.moveaxis(vector.reshape(sizes), axis, 0).reshape(sizes[axis], -1)
-        return table[:, 0] if sizes[axis] > 1 and (table == table[:, :1]).all() else self.fresh(sizes[axis])
+        if sizes[axis] > 1 and (table == table[:, :1]).all():
+            return table[:, 0]
+        return None if (table == table[:1]).all() else self.fresh(sizes[axis])
 
     def choose(self, vector: Vector, sizes: Sequence[int], axis: int = 0) -> int:
         """Choose by which of these sizes channels stay apart: the preferred or else the largest, unless a run showed

@@ -59,15 +59,22 @@ def split(view: NodeView) -> list[Labelled]:
 def slice_(view: NodeView) -> Labelled:
     """Steps over k channels make k neighbours one channel, so that the rest can be stepped over alike."""
     x = view.required()
-    bounds = slices(view, len(x.shape))
-    axes = list(x.axes)
-    for axis, vector in enumerate(x.axes):
-        if vector is None or bounds is None:
+    bounds, axes = slices(view, len(x.shape)), list(x.axes)
+    for axis in _named_axes(view, len(x.shape)):
+        if (vector := x.axes[axis]) is None:
+            continue
+        if bounds is None:
             view.pin(vector, f"{view} has bounds that are computed")
             axes[axis] = None
         elif axis in bounds:
             axes[axis] = _sliced(view, vector, bounds[axis])
     return view.result(axes, zero=x.zero)
+
+
+def _named_axes(view: NodeView, rank: int) -> set[int]:
+    """The axes that a Slice may shorten; all where it does not say which."""
+    axes = integers(view.node, "axes", 3)
+    return {axis % rank for axis in (range(rank) if axes is None else axes)}
 
 
 def slices(view: NodeView, rank: int) -> dict[int, slice] | None:
