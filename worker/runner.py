@@ -35,7 +35,7 @@ from worker.scratch import RETRYABLE, Scratch
 from worker.search_records import end_of_job
 from worker.share import own_threads
 from worker.traced_steps import TracedSteps
-from worker.whole_result import saved, take_over, without_page
+from worker.whole_result import WORKER_DIED, note_of, take_over, why_ended
 
 log = logging.getLogger(__name__)
 
@@ -174,12 +174,15 @@ class Runner:
         """How the work ended. All but the page of a job may have been made before something ended it, its worker too:
         then it is finished."""
         if heartbeat.during(lambda: take_over(self._scratch, item)):
-            heartbeat.note(without_page("the worker of the attempt before died"))
+            heartbeat.note(note_of(item, folder, WORKER_DIED))
             return Finished({}), []
         begun = time.monotonic()
         ending = self._unless_full(lambda: self._work(item, folder, handover, heartbeat))
         durations = self._durations(item, ending, folder, time.monotonic() - begun)
-        return heartbeat.during(lambda: saved(ending, item, folder, heartbeat.note)), durations
+        if (why := heartbeat.during(lambda: why_ended(ending, item, folder))) is None:
+            return ending, durations
+        heartbeat.note(note_of(item, folder, why))
+        return Finished({}), durations
 
     def _handover(self, item: Item) -> Handover:
         """Where there may be other hosts, to any of them."""

@@ -3,6 +3,7 @@
 root/<id>/attempt-2-…/             what was measured for it in a child more; gone with it
 root/<id>/attempt-2/               one attempt's own; gone when the attempt is over
 root/<id>/attempt-2/checkpoints →  ../checkpoints     (and the same for curves)
+root/<id>/rung-1-attempt-2/        likewise of a trial that goes on: what an earlier rung left is no result of this one
 root/<id>/checkpoints/             shared by the attempts of a job; kept while it may be run again
 root/<id>/curves/                  likewise: a later attempt does not repeat the steps that drew them
 root/<id>/statistics/              of a search: what costs much and is the same for many trials; these also share the
@@ -38,10 +39,11 @@ class Scratch:
         return self._attempt(item, item.attempt)
 
     def _attempt(self, item: Leased, number: int) -> Path:
-        return self._root / item.id / f"attempt-{number}"
+        rung = f"rung-{item.rung}-" if isinstance(item, Trial) and item.rung else ""
+        return self._root / item.id / f"{rung}attempt-{number}"
 
     def earlier(self, item: Leased) -> list[Path]:
-        """What attempts left whose worker died, the latest first."""
+        """What attempts at the same left whose worker died, the latest first."""
         numbers = range(item.attempt - 1, 0, -1)
         return [folder for number in numbers if (folder := self._attempt(item, number)).is_dir()]
 

@@ -5,22 +5,24 @@ The report has its name once all of it is written, and names the artifact, which
 
 import hashlib
 import logging
-from collections.abc import Callable
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import Final
 
 from app.storage.plain_file import open_plain
 from app.storage.records import Item, Job, Trial
 from worker.child.spec import Logged
-from worker.child.supervise import Crashed, Ending, Failed, Finished, Stopped
-from worker.job_output import ARTIFACT, read_report
+from worker.child.supervise import Crashed, Ending, Failed, Stopped
+from worker.job_output import ARTIFACT, PAGE, read_report
 from worker.scratch import Scratch
 
 log = logging.getLogger(__name__)
 
+WORKER_DIED: Final = "the worker of the attempt before died"
+
 
 def take_over(scratch: Scratch, item: Item) -> bool:
-    """Make this attempt's folder of what an earlier one left whose worker died over the page. False: there is none."""
+    """Make this attempt's folder of what an earlier one left whose worker died with all but the page made. False: there
+    is none."""
     if not isinstance(item, Job | Trial):
         return False
     whole = next(filter(_is_whole, scratch.earlier(item)), None)
@@ -29,8 +31,8 @@ def take_over(scratch: Scratch, item: Item) -> bool:
     return whole is not None
 
 
-def saved(ending: Ending, item: Item, folder: Path, note: Callable[[Logged], None]) -> Ending:
-    """Return that it finished where all but the page was made, and note why that is missing; else the ending itself."""
+def why_ended(ending: Ending, item: Item, folder: Path) -> str | None:
+    """What ended work whose result is whole all the same. None: it is not, or nothing ended it early."""
     match ending:
         case Failed(problem=problem):
             why = problem.detail
@@ -39,26 +41,25 @@ def saved(ending: Ending, item: Item, folder: Path, note: Callable[[Logged], Non
         case Stopped(why="shutdown" | "store_away" as reason):
             why = f"the attempt was stopped: {reason}"
         case _:
-            return ending
-    if not isinstance(item, Job | Trial) or not _is_whole(folder):
-        return ending
-    note(without_page(why))
-    return Finished({})
+            return None
+    return why if isinstance(item, Job | Trial) and _is_whole(folder) else None
 
 
-def without_page(why: str) -> Logged:
-    said = (
-        f"The report page was not made ({why}); the report itself is whole, and the page can be made of it."
-    )
-    return Logged(message=said, level="warning", values={})
+def note_of(item: Item, folder: Path, why: str) -> Logged:
+    """What to say of a result that is whole although the work was ended by `why`."""
+    draws = isinstance(item, Job) or (isinstance(item, Trial) and item.role == "final")
+    if draws and not (folder / PAGE).exists():
+        said = f"The report page was not made ({why}); the report itself is whole, and the page can be made of it."
+        return Logged(message=said, level="warning", values={})
+    return Logged(message=f"The result was whole already ({why}).", values={})
 
 
 def _is_whole(folder: Path) -> bool:
     """Nothing in the folder is trusted."""
     try:
         told = read_report(folder).artifact_sha256
-        with open_plain(folder / ARTIFACT) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            return hashlib.sha256(content).hexdigest() == told
+        with open_plain(folder / ARTIFACT) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == told
     except (OSError, ValueError) as error:
         log.debug("%s: nothing whole: %s", folder, error)
         return False

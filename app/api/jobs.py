@@ -14,7 +14,7 @@ from app.api.pages import Listed, Paged, listed
 from app.api.problems import Responses, documented
 from app.api.quotas import check_job
 from app.api.router import Router
-from app.api.submission import submit
+from app.api.submission import KEY, LONGEST_KEY, submit
 from app.api.text import WRITTEN_FLAG, Moment
 from app.api.times import now, seconds
 from app.api.views import Waiting
@@ -101,8 +101,8 @@ async def submit_job(
         str | None,
         Header(
             min_length=1,
-            max_length=200,
-            pattern=r"^[\x21-\x7e]+$",
+            max_length=LONGEST_KEY,
+            pattern=KEY,
             description="The same key and body again answer the same job, until that is deleted.",
             examples=["8c4f6a52-5b1e-4d0e-9a36-0c7f0d4a9d11"],
         ),

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST: Final = 2**20
-STREAMED: Final = ("/v1/models", "/v1/datasets", "/v1/jobs/import")
+STREAMED: Final = ("/v1/models", "/v1/datasets", "/v1/jobs/import", "/models", "/datasets")
+"""The last two take what the forms of pages send."""
 STREAMED_BELOW: Final = "/v1/uploads/"
 
 

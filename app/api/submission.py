@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from app.admission.check import check
 from app.admission.spaces import admitted_spaces, as_closed
@@ -30,6 +31,10 @@ from winnow.contract.other_models import named_models
 from winnow.contract.search import Space
 
 log = logging.getLogger(__name__)
+
+LONGEST_KEY: Final = 200
+KEY: Final = r"^[\x21-\x7e]+$"
+"""An idempotency key as every store keeps it."""
 
 
 def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tuple[Job, bool]:

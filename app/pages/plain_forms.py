@@ -3,6 +3,8 @@
 A form of another site is refused before it comes here (`app.api.browsers`).
 """
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
@@ -14,7 +16,7 @@ from app.api import uploads
 from app.api.datasets import DATASETS, DatasetOptions
 from app.api.deps import ModelId, Owner, Service
 from app.api.models import MODELS, ModelOptions
-from app.api.submission import submit
+from app.api.submission import KEY, LONGEST_KEY, submit
 from app.pages.forms.job_form import MAX_FIELDS, job_request
 from app.pages.rendering import page, root_of
 from app.pages.router import page_router
@@ -51,9 +53,18 @@ async def send_dataset(
 @router.post("/models/{id}/compress", openapi_extra=TAKES_A_FORM)
 async def start_job(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
     fields = await _fields(request)
-    asked = job_request(id, fields)
-    job, _ = await run_in_threadpool(submit, service, owner, asked, fields.get("key") or None)
+    asked, key = await run_in_threadpool(job_request, id, fields), _key(fields)
+    job, _ = await run_in_threadpool(submit, service, owner, asked, key)
     return _on_to(request, f"jobs/{job.id}")
+
+
+def _key(fields: Mapping[str, str]) -> str | None:
+    """What keeps a form that is sent twice from starting two jobs. Raises `invalid_request`."""
+    key = fields.get("key")
+    if key is not None and (len(key) > LONGEST_KEY or re.fullmatch(KEY, key) is None):
+        detail = f"The form's key is {key[:100]!r}; its page gives it one. Load the page again."
+        raise Refusal("invalid_request", detail, field="key")
+    return key
 
 
 def _on_to(request: Request, path: str) -> Response:

@@ -140,14 +140,22 @@ def _runs(events: Sequence[Event]) -> list[list[tuple[float, Event]]]:
         if (step := _number(event.values.get("step"))) is None:
             continue
         if runs and event.attempt != runs[-1][-1][1].attempt:
-            runs[-1] = [point for point in runs[-1] if point[0] < step]
-            if not runs[-1]:
-                runs[-1:] = [[(step, event)]]
-                continue
-        if not runs or step < runs[-1][-1][0]:
+            runs = _not_done_again(runs, step, event)
+        if not runs or event.step != runs[-1][-1][1].step or step < runs[-1][-1][0]:
             runs.append([])
         runs[-1].append((step, event))
     return runs
+
+
+def _not_done_again(
+    runs: list[list[tuple[float, Event]]], step: float, first: Event
+) -> list[list[tuple[float, Event]]]:
+    """Of an attempt that goes on with `first`, at this step of a training: all before the last one of that kind."""
+    same = [at for at, run in enumerate(runs) if run[0][1].step == first.step]
+    if not same:
+        return runs
+    before = [point for point in runs[same[-1]] if point[0] < step]
+    return [*runs[: same[-1]], *([before] if before else [])]
 
 
 def _number(value: object) -> float | None:

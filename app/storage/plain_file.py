@@ -2,15 +2,16 @@
 
 import os
 import stat
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from app.storage.ports import BlobWriter
 
 CHUNK: Final = 2**20
 
 
-def open_plain(path: Path, folder: int | None = None) -> BinaryIO:
+def open_plain(path: Path, folder: int | None = None) -> FileIO:
     """For reading, unbuffered; follows no symbolic link and waits for no pipe. `folder` is the descriptor of the one
     that the path begins in, where not in the working directory.
 

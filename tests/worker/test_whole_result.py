@@ -1,9 +1,11 @@
 """What is killed while it draws the page of a job costs the page: real children and a real worker, really killed."""
 
+import hashlib
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -14,11 +16,15 @@ from app.settings import Settings
 from app.storage.open import open_blobs, open_records
 from app.storage.ports import Blobs, Records
 from app.storage.records import LOCAL_OWNER, Job
+from tests.support.asked import report
 from tests.support.graphs import cnn
 from tests.support.killed_drawing import CHILD, WAITS
-from tests.support.records import a_job, an_inquiry, an_upload
+from tests.support.records import a_job, a_trial, an_inquiry, an_upload
 from winnow.contract.report import Report
+from worker.child.supervise import Crashed
 from worker.runner import Runner
+from worker.scratch import Scratch
+from worker.whole_result import note_of, take_over, why_ended
 
 LEASE_SECONDS = 30.0
 
@@ -58,8 +64,8 @@ def assert_all_but_the_page(host: Host, why: str) -> None:
     job = host.job()
     assert (job.state, job.outcome, job.page_sha256) == ("succeeded", "unchecked", None), job.problem
     assert job.report_sha256 is not None
-    report = Report.model_validate_json(host.blobs.source(job.report_sha256).read_bytes())
-    assert report.artifact_sha256 == job.artifact_sha256
+    stored = Report.model_validate_json(host.blobs.source(job.report_sha256).read_bytes())
+    assert stored.artifact_sha256 == job.artifact_sha256
     assert host.messages().count("float16 begins") == 1
     assert any("The report page was not made" in message and why in message for message in host.messages())
     question = an_inquiry(None, None, kind="page", job=host.id, question={"report": job.report_sha256})
@@ -98,6 +104,33 @@ def test_of_an_artifact_that_is_not_the_report_s_nothing_is_taken_over(tmp_path:
     job = host.job()
     assert (job.state, job.attempt) == ("succeeded", 2)
     assert job.page_sha256 is not None
+
+
+def whole(folder: Path) -> Path:
+    """A folder with an artifact, and a report that names it."""
+    folder.mkdir(parents=True)
+    (folder / "artifact.onnx").write_bytes(b"small")
+    named = report(artifact_sha256=hashlib.sha256(b"small").hexdigest())
+    (folder / "report.json").write_text(named.model_dump_json())
+    return folder
+
+
+def test_a_trial_that_goes_on_takes_over_nothing_of_its_shorter_training(tmp_path: Path) -> None:
+    scratch, first = Scratch(tmp_path), replace(a_trial(a_job()), attempt=1, share=1 / 9)
+    whole(scratch.folder(first))
+    assert not take_over(scratch, replace(first, attempt=2, rung=1, share=1 / 3))
+    assert take_over(scratch, replace(first, attempt=2))
+
+
+def test_a_page_that_was_made_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    job, folder = a_job(), whole(tmp_path / "attempt-1")
+    trial, final = a_trial(job), a_trial(job, role="final")
+    why = why_ended(Crashed("SIGKILL"), job, folder)
+    assert why == "SIGKILL"
+    for item, said in ((job, "page was not made"), (final, "page was not made"), (trial, "whole already")):
+        assert said in note_of(item, folder, why).message
+    (folder / "page.html").touch()
+    assert "whole already" in note_of(job, folder, why).message
 
 
 def kill_its_worker(host: Host) -> None:

@@ -31,9 +31,10 @@ def student(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of new weights.")] = None,
     url: Url = LOCAL,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the id.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a smaller model of the same kind out of a model, to be trained by distillation; its id goes to stdout.
+    """Make a smaller model of the same kind out of a model, to be trained by distillation; wait for it, show it.
 
     \b
     winnow student mdl_1 --depth 0.5
@@ -53,4 +54,7 @@ def student(
     wanted = {key: value for key, value in given.items() if value is not None}
     with Client(url) as client:
         made = client.make_student(model, wanted)
-    print_result(made.model_dump_json(indent=2)) if as_json else out().print(model_facts(made))
+    if as_json or quiet:
+        print_result(made.model_dump_json(indent=2) if as_json else made.id)
+    else:
+        out().print(model_facts(made))

@@ -7,7 +7,7 @@ let made = 0;
 
 /** The templates of a kind of step, by the name of what they are of, and what the step does. Throws TypeError. */
 export async function templatesOf(kind) {
-  if (!pages.has(kind)) pages.set(kind, fetchPage(address(`steps/${kind}`)));
+  if (!pages.has(kind)) pages.set(kind, fetchPage(address(`steps/${encodeURIComponent(kind)}`)));
   try {
     const page = await pages.get(kind);
     const found = [...page.querySelectorAll("template[data-fields]")].map((it) => [it.dataset.fields, it.content]);
@@ -151,6 +151,7 @@ const KINDS = {
   part: {
     show(setting, value) {
       if (value === null) return true;
+      if (typeof value !== "object") return false;
       const objects = [...one(setting).options].map((it) => it.value).filter(Boolean);
       one(setting).value = value.kind ?? (objects.length === 1 ? objects[0] : "");
       return !isOpen(value, "any_of") && one(setting).value !== "";

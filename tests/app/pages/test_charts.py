@@ -1,6 +1,7 @@
 """What is drawn lies in the picture, in the order of its values, and axes have round numbers."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,18 @@ def test_an_attempt_that_goes_on_within_a_training_continues_its_curve() -> None
     ((_, line),) = drawn.lines
     xs = [float(point.split(",")[0]) for point in line.split()]
     assert xs == [drawn.plot.x.place(x) for x in (1, 5, 9, 10, 12, 15, 17, 17)], "the last point stands twice"
+
+
+def test_a_training_that_another_attempt_begins_leaves_the_one_before_it() -> None:
+    """The worker died between two trainings; or all is done again, from the first one on."""
+    first = [replace(lost(step, loss=1.0), step="distillation") for step in (1, 5)]
+    second = [replace(lost(step, 2, loss=1.0), step="finetune") for step in (1, 3)]
+    again = [replace(lost(step, 3, loss=1.0), step="distillation") for step in (1, 2)]
+    for events, places in (([*first, *second], (1, 5, 6, 8)), ([*first, *second, *again], (1, 2))):
+        drawn = plots.training(events)
+        assert drawn is not None
+        xs = [float(point.split(",")[0]) for point in drawn.lines[0][1].split()]
+        assert [*dict.fromkeys(xs)] == [drawn.plot.x.place(x) for x in places]
 
 
 def test_trainings_stand_behind_each_other_and_earlier_attempts_do_not_count() -> None:

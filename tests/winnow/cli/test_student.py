@@ -24,6 +24,7 @@ def test_it_is_made_and_shown(winnow: Service, parent: str) -> None:
     assert parent in shown.stdout
     made = json.loads(CliRunner().invoke(commands, [*asked, "--json"]).stdout)
     assert (made["state"], made["parent"]) == ("ready", parent)
+    assert CliRunner().invoke(commands, [*asked, "--quiet"]).stdout == f"{made['id']}\n"
 
 
 def test_what_cannot_be_made_is_a_sentence_with_numbers(winnow: Service, parent: str) -> None:

@@ -26,7 +26,7 @@ CLASS_AXIS: Final = (
 class TaughtOutput(RequestModel):
     """One more output of a model that has several."""
 
-    output: str = Field(description="Its name, the teacher's too.")
+    output: str = Field(description="Its name, the teacher's too.", examples=["boxes"])
     weight: Weight = Field(default=1.0, description="Of this output in the loss, beside 1 of the first.")
     head: Literal["auto", "classification", "regression", "embedding"] = Field(
         default="auto", description="What it means, as the step's `head` has it."
@@ -49,6 +49,7 @@ class Taught(Training):
         description="Further outputs that the teacher's `soft` outputs are learned of.",
         default_factory=list,
         max_length=16,
+        examples=[[{"output": "boxes", "weight": 0.5}]],
     )
     temperature: float = Field(
         default=4.0, gt=0, le=1000, description="Softens both sides of the soft labels."
