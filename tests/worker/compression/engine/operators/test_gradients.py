@@ -60,7 +60,7 @@ CASES: list[tuple[str, Shapes, Shapes, dict[str, Any]]] = [
     (
         "SkipLayerNormalization",
         {"x": (2, 3), "skip": (2, 3)},
-        {"w": (3,), "b": (3,), "more": (3,)},
+        {"w": (3,), "b": (3,)},  # a bias is added behind the product in front
         {"domain": "com.microsoft"},
     ),
 ]
