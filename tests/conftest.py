@@ -4,11 +4,15 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 os.environ.setdefault("WINNOW_QUIET_WAIT_SECONDS", "0")
 """Tests run beside each other: nothing would ever be quiet."""
@@ -41,6 +45,21 @@ def all_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time is told in this process: every machine is too busy."""
     monkeypatch.setattr("worker.compression.measure.timing.disturbance.MAX_OTHERS_SHARE", -1.0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One for a module: while Playwright runs, no test beside it can have an event loop of its own."""
+    from tests.support.browser import chromium  # Playwright is heavy, and few need it
+
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: "Browser") -> Iterator["Page"]:
+    with browser.new_context() as context:
+        yield context.new_page()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import chromium
 from tests.support.digits import Digits, digits
 from tests.support.service import Service, service
 from winnow.client import Client
@@ -37,12 +36,6 @@ def winnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with service(tmp_path_factory.mktemp("browser") / "var", "--port", str(port)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
         yield running
 
 

@@ -9,22 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app.api.conftest import ONNX, zipped
-from tests.support.browser import chromium
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.served import Served
 from winnow.cli.settings import KINDS
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context() as context:
-        yield context.new_page()
 
 
 @pytest.fixture
@@ -200,6 +187,7 @@ def test_a_recipe_is_written_by_keyboard_alone(page: Page, api: Served, model: s
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator(".steps summary")).to_be_focused()
+    expect(page.get_by_label("bits: how it is given")).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")  # bits: how it is given
     page.keyboard.press("Tab")

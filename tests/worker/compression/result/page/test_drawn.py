@@ -3,17 +3,15 @@ through; printed, nothing is cut off."""
 
 import base64
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from tests.support.asked import latency, report
-from tests.support.browser import chromium
 from tests.support.graphs import cnn
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import LayerReport, Pair, RequirementResult
@@ -25,18 +23,6 @@ from worker.compression.result.page.subject import Subject
 RECIPE = Recipe.model_validate({"steps": [{"kind": "weight_only"}]})
 A4 = 703
 """Pixels of a page's text, between margins of 12 mm."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context() as context:
-        yield context.new_page()
 
 
 @pytest.fixture
