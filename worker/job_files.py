@@ -23,10 +23,8 @@ class JobFiles:
         self._records, self._lent = records, lent
 
     def result(self, job: Job, sha256: str) -> Path:
-        try:
+        with _missing(f"What {job.id} made is missing from the store."):
             return self._lent(sha256)
-        except FileNotFoundError as error:
-            raise Refusal("storage_unavailable", f"What {job.id} made is missing from the store.") from error
 
     def model(self, owner: str, id: str) -> Path:
         """ONNX that passed inspection: the upload, or what inspection made of it. Others are never opened again."""

@@ -15,7 +15,7 @@ from app.api.submission import ready
 from app.api.times import now
 from app.api.waiting import Wait
 from app.storage.ids import new_id
-from app.storage.records import STUDENT, Upload, Wake
+from app.storage.records import STUDENT, Upload
 from app.tracing import current_origin
 from winnow.contract.model import Model, ModelFacts
 from winnow.contract.student_request import StudentRequest
@@ -75,7 +75,4 @@ def _record(parts: Parts, owner: str, id: str, wanted: StudentRequest) -> tuple[
         size_bytes=parent.size_bytes,
         declaration={"parent": parent.id, "student": wanted.settings, "seed": wanted.seed},
     )
-    stored, new = parts.records.add_upload(student)
-    if new:
-        parts.queue.publish(Wake(queue="inspect", id=stored.id))
-    return stored, new
+    return uploads.add(parts, student)

@@ -149,6 +149,11 @@ def record(
         size_bytes=received.size_bytes,
         declaration=declaration,
     )
+    return add(parts, upload)
+
+
+def add(parts: Parts, upload: Upload) -> tuple[Upload, bool]:
+    """Record what is to be inspected, unless it is there already, then hint to the workers; whether it is new."""
     stored, new = parts.records.add_upload(upload)
     if new:
         parts.queue.publish(Wake(queue="inspect", id=stored.id))

@@ -9,8 +9,7 @@ from winnow.contract.detections import DetectionLayout, layout_of, unknown_layou
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Taught
 from winnow.contract.steps.taught import TaughtOutput
-from worker.compression.graph.facts.batch_axis import batch_axes
-from worker.compression.graph.facts.facts import spec
+from worker.compression.graph.facts.facts import outputs_of
 from worker.compression.steps.context import Context
 from worker.compression.training.goal.auto_features import auto_features
 from worker.compression.training.goal.detection import DetectionTarget
@@ -92,7 +91,7 @@ def _namesake(teacher: ir.Model, head: Head) -> Head:
 
 
 def _layout(model: ir.Model, whose: str) -> DetectionLayout:
-    outputs = [spec(value, batch_axes(model)) for value in model.graph.outputs]
+    outputs = outputs_of(model)
     if (layout := layout_of(outputs)) is None:
         raise Refusal("teacher_does_not_fit", unknown_layout(whose, outputs))
     return layout

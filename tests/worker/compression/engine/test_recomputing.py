@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.small_nets import digits_net, digits_samples
+from tests.support.digits_pair import digits_pair
+from tests.support.small_nets import digits_samples
 from worker.compression.engine import batchnorm
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.tensors import take_snapshot
-from worker.compression.engine.working import as_module
 from worker.compression.training.feeding.batches import Batch, Batches
-from worker.compression.training.feeding.hardware import Hardware
-from worker.compression.training.goal.head import head_of
-from worker.compression.training.goal.objective import LossWeights, Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.loop import activations
 from worker.compression.training.loop.activations import activation_bytes, choose_activations
@@ -31,12 +28,10 @@ def batches(tmp_path: Path) -> Batches:
 
 def pair_of(batches: Batches) -> StudentTeacher:
     """With normalisations that count statistics."""
-    model = digits_net()
-    objective = Objective(LossWeights(labels=1.0), head_of(model, None, "auto"), None)
-    module = as_module(model, objective.student_values)
-    batchnorm.restore(module, [next(batches.ordered()).feeds])
-    module.train()
-    return StudentTeacher(module, objective, None, Hardware(torch.device("cpu"), False, False))
+    pair = digits_pair()
+    batchnorm.restore(pair.module, [next(batches.ordered()).feeds])
+    pair.module.train()
+    return pair
 
 
 def after_a_step(pair: StudentTeacher, batch: Batch) -> tuple[torch.Tensor, list[torch.Tensor]]:

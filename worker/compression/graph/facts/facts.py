@@ -44,11 +44,11 @@ QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQ
 
 def facts(model: ir.Model) -> ModelFacts:
     """Gather the facts of a normalised model. MACs are those of one sample, null where a shape is open."""
-    shaped, axes = with_shapes(model), batch_axes(model)
+    shaped = with_shapes(model)
     return ModelFacts(
         opset=opset_of(model),
         inputs=inputs_of(model),
-        outputs=[spec(value, axes) for value in model.graph.outputs],
+        outputs=outputs_of(model),
         parameters=parameters(model),
         macs=macs_of_shaped(shaped),
         quantized=is_quantized(model),
@@ -100,6 +100,12 @@ def inputs_of(model: ir.Model) -> list[TensorSpec]:
     """Describe the inputs of a normalised model: what data has to fit."""
     axes = batch_axes(model)
     return [spec(value, axes) for value in model.graph.inputs]
+
+
+def outputs_of(model: ir.Model) -> list[TensorSpec]:
+    """Describe the outputs of a normalised model."""
+    axes = batch_axes(model)
+    return [spec(value, axes) for value in model.graph.outputs]
 
 
 def is_quantized(model: ir.Model) -> bool:

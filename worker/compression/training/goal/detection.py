@@ -47,6 +47,10 @@ class DetectionTarget:
     def teacher_values(self) -> list[str]:
         return [self.teacher.boxes.output, self.teacher.scores.output]
 
+    @property
+    def samples_first(self) -> bool:
+        return True
+
     def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Boxes [N, places, 4] and scores [N, places, columns]."""
         return {

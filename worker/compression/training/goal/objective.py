@@ -8,7 +8,7 @@ steps, then the outputs alone, which is also what is validated.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -19,9 +19,7 @@ from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Feature, Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import cross_entropy, direction, squared_error, wide
-from worker.compression.training.goal.targets import HeadTarget, Target
-
-Values = Mapping[str, torch.Tensor]
+from worker.compression.training.goal.targets import HeadTarget, Target, Values
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,8 @@ class Objective(nn.Module):
     @property
     def samples_first(self) -> bool:
         """Whether the samples lie along the first axis of all outputs that are compared."""
-        heads = [self.student, self.teacher]
-        for target in self.targets:
-            heads += [target.student, target.teacher] if isinstance(target, HeadTarget) else []
-        return not any(head.batch_axis for head in heads if head is not None)
+        heads = [head for head in (self.student, self.teacher) if head is not None]
+        return not any(head.batch_axis for head in heads) and all(each.samples_first for each in self.targets)
 
     @property
     def student_values(self) -> list[str]:

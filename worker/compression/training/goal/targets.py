@@ -24,6 +24,10 @@ class Target(Protocol):
     @property
     def teacher_values(self) -> list[str]: ...
 
+    @property
+    def samples_first(self) -> bool:
+        """Whether the samples lie along the first axis of all that is compared."""
+
     def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """What has to be of one shape, the student's and the teacher's, by the output's name."""
 
@@ -47,6 +51,10 @@ class HeadTarget:
     @property
     def teacher_values(self) -> list[str]:
         return [self.teacher.value]
+
+    @property
+    def samples_first(self) -> bool:
+        return not (self.student.batch_axis or self.teacher.batch_axis)
 
     def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         return {self.student.output: (wide(self.student.read(student)), wide(self.teacher.read(teacher)))}

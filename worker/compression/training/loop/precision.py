@@ -5,7 +5,7 @@ gradients and the loss stay float32, as on GPUs.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
 
 import torch
@@ -28,12 +28,16 @@ MAX_DIFFERENCE: Final = 0.05
 """Of the loss, relative: more tells that this network needs float32."""
 
 
-def choose_precision(pair: StudentTeacher, settings: Training, step: Iterable[Batch], total: int) -> None:
-    """Set the pair's hardware to bfloat16 where `precision` leaves that open and it is faster on this `step`, of which
-    the training has `total`. Weights, statistics and random states are as before."""
-    hardware, batches = pair.hardware, list(step)
+def choose_precision(
+    pair: StudentTeacher, settings: Training, steps: Iterator[tuple[int, list[Batch]]], total: int
+) -> None:
+    """Set the pair's hardware to bfloat16 where `precision` leaves that open and it is faster on the first of `steps`,
+    of which the training has `total`. Weights, statistics and random states are as before; without a choice no data is
+    read."""
+    hardware = pair.hardware
     if hardware.half or not _is_open(settings, hardware.device) or not BFLOAT16_FLAGS & cpu_flags():
         return
+    _, batches = next(steps)
     before, random = take_snapshot(pair.learning), torch.get_rng_state()
     pair.learning.train()
     try:

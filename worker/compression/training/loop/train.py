@@ -71,7 +71,7 @@ def train(pair: StudentTeacher, run: Run) -> TrainingResult:
         choose_activations(pair, settings, training)
         if saved is None:
             with progress.doing("choosing the arithmetic"):
-                choose_precision(pair, settings, next(Epochs(training, run.seed).steps())[1], total)
+                choose_precision(pair, settings, Epochs(training, run.seed).steps(), total)
             result.rate, result.range_test = _rate(pair, run, training, test_steps, progress)
         _descend(pair, run, training, held_out, total, result, progress, saved)
         result.samples_per_second = progress.samples_per_second

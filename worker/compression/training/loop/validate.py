@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from worker.compression.training.feeding.batches import Batch, Batches
-from worker.compression.training.goal.objective import Values
 from worker.compression.training.goal.student_teacher import StudentTeacher
+from worker.compression.training.goal.targets import Values
 
 MAX_PARTS = 1024
 """Losses that one validation keeps, each of as many rows."""

@@ -1,5 +1,6 @@
 """bfloat16 is chosen where it is faster, and trying it leaves nothing behind."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.small_nets import digits_net, digits_samples
+from tests.support.digits_pair import digits_pair
+from tests.support.small_nets import digits_samples
 from winnow.contract.recipe import Finetune
 from worker.compression.engine.tensors import take_snapshot
-from worker.compression.engine.working import as_module
 from worker.compression.training.feeding.batches import Batch, Batches
-from worker.compression.training.feeding.hardware import Hardware
-from worker.compression.training.goal.head import head_of
-from worker.compression.training.goal.objective import LossWeights, Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.loop import precision
 from worker.compression.training.loop.precision import choose_precision
@@ -25,16 +23,13 @@ STEPS = 10_000_000
 
 @pytest.fixture
 def pair() -> StudentTeacher:
-    model = digits_net()
-    objective = Objective(LossWeights(labels=1.0), head_of(model, None, "auto"), None)
-    module = as_module(model, objective.student_values)
-    return StudentTeacher(module, objective, None, Hardware(torch.device("cpu"), False, False))
+    return digits_pair()
 
 
 @pytest.fixture
-def step(tmp_path: Path) -> list[Batch]:
+def steps(tmp_path: Path) -> Iterator[tuple[int, list[Batch]]]:
     samples = digits_samples(tmp_path).take(8).with_class_numbers()
-    return list(Batches(samples, np.arange(8), 8).ordered())
+    return iter([(1, list(Batches(samples, np.arange(8), 8).ordered()))])
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +57,7 @@ def settings(**more: Any) -> Finetune:
 )
 def test_it_is_chosen_where_it_is_faster_and_learns_the_same(
     pair: StudentTeacher,
-    step: list[Batch],
+    steps: Iterator[tuple[int, list[Batch]]],
     monkeypatch: pytest.MonkeyPatch,
     single: float,
     half: float,
@@ -70,26 +65,26 @@ def test_it_is_chosen_where_it_is_faster_and_learns_the_same(
     chosen: bool,
 ) -> None:
     takes(monkeypatch, single, half, difference)
-    choose_precision(pair, settings(), step, STEPS)
+    choose_precision(pair, settings(), steps, STEPS)
     assert pair.hardware.half is chosen
 
 
 def test_what_is_said_is_not_tried(
-    pair: StudentTeacher, step: list[Batch], monkeypatch: pytest.MonkeyPatch
+    pair: StudentTeacher, steps: Iterator[tuple[int, list[Batch]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     takes(monkeypatch, 1.0, 0.1)
-    choose_precision(pair, settings(precision="float32"), step, STEPS)
+    choose_precision(pair, settings(precision="float32"), steps, STEPS)
     monkeypatch.setattr(precision, "cpu_flags", frozenset)
-    choose_precision(pair, settings(), step, STEPS)
+    choose_precision(pair, settings(), steps, STEPS)
     assert not pair.hardware.half
 
 
 def test_a_trial_leaves_weights_statistics_and_random_numbers_as_they_were(
-    pair: StudentTeacher, step: list[Batch]
+    pair: StudentTeacher, steps: Iterator[tuple[int, list[Batch]]]
 ) -> None:
     """Both are really run, whichever is chosen."""
     before, random = take_snapshot(pair.learning), torch.get_rng_state()
-    choose_precision(pair, settings(), step, STEPS)
+    choose_precision(pair, settings(), steps, STEPS)
     after = take_snapshot(pair.learning)
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
     assert torch.equal(torch.get_rng_state(), random)
