@@ -35,7 +35,7 @@ HELD: Final = {
     ),
     "a bias that training made larger": "tests/worker/compression/engine/test_working.py",
     "a limit is a limit, no file grows": (
-        "tests/worker/compression/quantization/search/test_winner.py::test_the_limit_is_a_limit_and_no_file_grows"
+        "tests/worker/compression/quantization/search/int8/test_winner.py::test_the_limit_is_a_limit_and_no_file_grows"
     ),
     "max_drop 0.0 keeps the float model": (
         f"{INT8}test_a_limit_that_nothing_meets_keeps_the_float_model_and_says_so"

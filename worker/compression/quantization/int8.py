@@ -23,16 +23,16 @@ from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.onnx_files import model_files
 from worker.compression.quantization.integer.eligibility import WANTED
 from worker.compression.quantization.search.acceptance import Acceptance, acceptance_rule
-from worker.compression.quantization.search.float_layers import list_layers, refuse_without_data
-from worker.compression.quantization.search.int8_candidates import Candidate
-from worker.compression.quantization.search.named_candidate import dynamic_candidates, named_candidate
+from worker.compression.quantization.search.int8.candidates import Candidate
+from worker.compression.quantization.search.int8.float_layers import list_layers, refuse_without_data
+from worker.compression.quantization.search.int8.named_candidate import dynamic_candidates, named_candidate
+from worker.compression.quantization.search.int8.static_candidates import static_candidates
+from worker.compression.quantization.search.int8.winner import CandidateResult, choose_winner
 from worker.compression.quantization.search.output_error import (
     OutputComparer,
     OutputQuality,
     job_comparer,
 )
-from worker.compression.quantization.search.static_candidates import static_candidates
-from worker.compression.quantization.search.winner import CandidateResult, choose_winner
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, refuse_quantized, report_rows, step_result
 from worker.compression.steps.opset import raised

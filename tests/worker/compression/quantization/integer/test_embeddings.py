@@ -23,8 +23,8 @@ from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.float_layers import FLOAT_WON, list_layers
-from worker.compression.quantization.search.int8_candidates import Candidate
+from worker.compression.quantization.search.int8.candidates import Candidate
+from worker.compression.quantization.search.int8.float_layers import FLOAT_WON, list_layers
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context, StepResult

@@ -8,9 +8,9 @@ from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.hardware import weight_range
-from worker.compression.quantization.search.int8_candidates import SMOOTH, Candidate, dynamic, smoothable
+from worker.compression.quantization.search.int8.candidates import SMOOTH, Candidate, dynamic, smoothable
+from worker.compression.quantization.search.int8.static_candidates import chosen_static
 from worker.compression.quantization.search.output_error import OutputComparer
-from worker.compression.quantization.search.static_candidates import chosen_static
 from worker.compression.steps.context import Context
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.compression.quantization.search.int8.winner import MIN_SPEEDUP, CandidateResult, choose_winner
 from worker.compression.quantization.search.output_error import OutputQuality
-from worker.compression.quantization.search.winner import MIN_SPEEDUP, CandidateResult, choose_winner
 
 
 def entry(name: str, speedup: float, snr: float, size: int = 30, kept: bool = True) -> CandidateResult:

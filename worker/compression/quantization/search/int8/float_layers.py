@@ -14,7 +14,7 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS_AND_CONV
 from worker.compression.quantization.integer.eligibility import FLOAT_ONLY, select
 from worker.compression.quantization.integer.embeddings import select_embeddings
-from worker.compression.quantization.search.int8_candidates import Candidate
+from worker.compression.quantization.search.int8.candidates import Candidate
 from worker.compression.steps.decisions import LayerDecision
 
 FLOAT_WON = "the float model is the best that was tried"

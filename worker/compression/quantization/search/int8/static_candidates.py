@@ -16,7 +16,7 @@ from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
 from worker.compression.quantization.search.acceptance import Acceptance
 from worker.compression.quantization.search.exclusion import exclude_sensitive
-from worker.compression.quantization.search.int8_candidates import (
+from worker.compression.quantization.search.int8.candidates import (
     SMOOTH,
     Candidate,
     partly_static,
