@@ -19,14 +19,14 @@ from worker.compression.progress import Within
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
-from worker.compression.quantization.search.bit_allocation import (
+from worker.compression.quantization.search.mixed_precision.bit_allocation import (
     FLOAT,
     Move,
     bits_after,
     count_needed,
     order_moves,
 )
-from worker.compression.quantization.search.layer_costs import LayerCosts, layer_costs
+from worker.compression.quantization.search.mixed_precision.layer_costs import LayerCosts, layer_costs
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import refuse_quantized, step_result

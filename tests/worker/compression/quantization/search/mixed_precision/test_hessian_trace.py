@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.support.small_nets import model, samples
 from worker.compression.layers.linear import linears
-from worker.compression.quantization.search.hessian_trace import hessian_traces
+from worker.compression.quantization.search.mixed_precision.hessian_trace import hessian_traces
 
 
 def test_of_a_product_it_is_the_sum_of_squared_inputs(tmp_path: Path) -> None:

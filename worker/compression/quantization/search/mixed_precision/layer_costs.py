@@ -18,8 +18,8 @@ from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress, Within
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.bit_allocation import FLOAT, Choice
 from worker.compression.quantization.search.layer_profile import layer_times, profile
+from worker.compression.quantization.search.mixed_precision.bit_allocation import FLOAT, Choice
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context
@@ -138,7 +138,9 @@ def _by_hessian(
     static: Static, limits: Mapping[int, int], seed: int, report_progress: Callable[[float], None]
 ) -> dict[str, dict[int, float]]:
     """Ω by layer and bits; layers that share their weight have none, and stay float."""
-    from worker.compression.quantization.search.hessian_trace import hessian_traces  # imports torch
+    from worker.compression.quantization.search.mixed_precision.hessian_trace import (
+        hessian_traces,  # imports torch
+    )
 
     layers, model = static.layers(), static.model.clone()
     untie_batchnorms(model)

@@ -5,7 +5,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.compression.quantization.search.bit_allocation import (
+from worker.compression.quantization.search.mixed_precision.bit_allocation import (
     FLOAT,
     Choice,
     bits_after,
