@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.compression.data.formats.annotations.annotated import Annotated
-from worker.compression.data.formats.annotations.coco import read_coco
+from worker.compression.data.formats.annotations.detection.coco import read_coco
+from worker.compression.data.formats.annotations.detection.voc import read_voc
+from worker.compression.data.formats.annotations.detection.yolo import in_pixels, read_yolo
 from worker.compression.data.formats.annotations.folders import by_folder
 from worker.compression.data.formats.annotations.listed import read_listed
 from worker.compression.data.formats.annotations.masks import masks_of
 from worker.compression.data.formats.annotations.named import MAX_CLASSES, MAX_COLUMNS, check_names
-from worker.compression.data.formats.annotations.voc import read_voc
-from worker.compression.data.formats.annotations.yolo import in_pixels, read_yolo
 from worker.compression.data.formats.archive import Archive
 from worker.compression.data.formats.archive_kind import is_picture
 from worker.compression.data.table import Column, Table, Words

@@ -10,8 +10,8 @@ from typing import Final
 
 from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
 from worker.compression.data.formats.annotations.boxes import box_of
+from worker.compression.data.formats.annotations.detection.plain_xml import BadXml, Element, parse_xml
 from worker.compression.data.formats.annotations.paths import Pictures
-from worker.compression.data.formats.annotations.plain_xml import BadXml, Element, parse_xml
 from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Boxes
 

@@ -1,0 +1,1 @@
+"""Boxes of objects, one module for each format that detectors are trained with."""
