@@ -90,7 +90,7 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
             if teacher is not upload:
                 check_runs(teacher)
             if training.features == "auto" and not earlier:
-                from worker.compression.training.goal.auto_features import auto_features
+                from worker.compression.training.goal.feature_distillation.auto_features import auto_features
 
                 auto_features(model, teacher)
 

@@ -11,9 +11,9 @@ from winnow.contract.recipe import Taught
 from winnow.contract.steps.taught import TaughtOutput
 from worker.compression.graph.facts.facts import outputs_of
 from worker.compression.steps.context import Context
-from worker.compression.training.goal.auto_features import auto_features
 from worker.compression.training.goal.detection import DetectionTarget
-from worker.compression.training.goal.features import Feature
+from worker.compression.training.goal.feature_distillation.auto_features import auto_features
+from worker.compression.training.goal.feature_distillation.features import Feature
 from worker.compression.training.goal.head import Head, Meaning, head_of
 from worker.compression.training.goal.objective import LossWeights
 from worker.compression.training.goal.targets import HeadTarget, Target

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.goal.features import Feature, Projections
+from worker.compression.training.goal.feature_distillation.features import Feature, Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import cross_entropy, direction, squared_error, wide
 from worker.compression.training.goal.targets import HeadTarget, Target, Values

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.refusals import refusal
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.goal.features import Feature, Projections
+from worker.compression.training.goal.feature_distillation.features import Feature, Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import direction, soft_labels
 from worker.compression.training.goal.objective import LossWeights, Objective

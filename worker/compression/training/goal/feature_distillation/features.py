@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from winnow.contract.errors import Refusal
-from worker.compression.training.goal.relations import relation_loss, together
+from worker.compression.training.goal.feature_distillation.relations import relation_loss, together
 
 IMAGE_AXES = 4
 LEAST_SQUARE = 1e-12

@@ -5,9 +5,9 @@ import pytest
 from tests.support.refusals import refusal
 from tests.support.small_nets import model
 from tests.support.small_transformer import small_transformer
-from worker.compression.training.goal import auto_features as module
-from worker.compression.training.goal.auto_features import auto_features
-from worker.compression.training.goal.features import Feature
+from worker.compression.training.goal.feature_distillation import auto_features as module
+from worker.compression.training.goal.feature_distillation.auto_features import auto_features
+from worker.compression.training.goal.feature_distillation.features import Feature
 
 
 def test_every_second_layer_of_a_teacher_is_learned_from_and_the_last_attention() -> None:

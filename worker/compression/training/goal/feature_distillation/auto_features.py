@@ -11,8 +11,8 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from worker.compression.graph.blocks.attention import attention_values
 from worker.compression.graph.blocks.states import hidden_states
-from worker.compression.training.goal.features import Feature
-from worker.compression.training.goal.mapping import mapped, uniform
+from worker.compression.training.goal.feature_distillation.features import Feature
+from worker.compression.training.goal.feature_distillation.mapping import mapped, uniform
 
 MAX_STATES: Final = 16
 """Pairs of hidden states, evenly spaced, with the last: all their values are held until the gradients are there."""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.compression.graph.blocks.states import State
-from worker.compression.training.goal.mapping import mapped, uniform
+from worker.compression.training.goal.feature_distillation.mapping import mapped, uniform
 
 COUNTS = st.integers(1, 40)
 SIZES = st.lists(st.sampled_from([(), (32, 32), (16, 16), (8, 8)]), min_size=1, max_size=12)

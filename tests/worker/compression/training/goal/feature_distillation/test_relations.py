@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.compression.training.goal.relations import (
+from worker.compression.training.goal.feature_distillation.relations import (
     MAX_RELATION_HEADS,
     log_relations,
     relation_heads,

@@ -1,0 +1,1 @@
+"""Learning from values inside a teacher: which of them, brought to one form, and compared."""
