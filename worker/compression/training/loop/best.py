@@ -7,7 +7,7 @@ from winnow.contract.errors import Refusal
 from worker.compression.engine.tensors import Snapshot, restore_snapshot, take_snapshot
 from worker.compression.training.feeding.batches import Batches
 from worker.compression.training.goal.student_teacher import StudentTeacher
-from worker.compression.training.loop.divergence import Diverged
+from worker.compression.training.loop.optimization.divergence import Diverged
 from worker.compression.training.loop.result import Epoch, TrainingResult
 from worker.compression.training.loop.training_progress import TrainingProgress
 from worker.compression.training.loop.validate import (

@@ -20,11 +20,11 @@ from winnow.contract.recipe import Training
 from worker.compression.engine.tensors import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.epochs import Epochs
 from worker.compression.training.goal.student_teacher import StudentTeacher
-from worker.compression.training.loop.average import Average
 from worker.compression.training.loop.best import Best
-from worker.compression.training.loop.descent import optimizer_for
-from worker.compression.training.loop.divergence import Diverged, Divergence
-from worker.compression.training.loop.rate import RangeTest
+from worker.compression.training.loop.optimization.average import Average
+from worker.compression.training.loop.optimization.descent import optimizer_for
+from worker.compression.training.loop.optimization.divergence import Diverged, Divergence
+from worker.compression.training.loop.optimization.rate import RangeTest
 from worker.compression.training.loop.result import TrainingResult
 from worker.compression.training.loop.zero_masks import ZeroMasks
 from worker.compression.unfinished import Unfinished

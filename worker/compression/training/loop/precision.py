@@ -15,7 +15,7 @@ from worker.compression.engine.tensors import restore_snapshot, take_snapshot
 from worker.compression.runtime.cpu import cpu_flags
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.student_teacher import StudentTeacher
-from worker.compression.training.loop.descent import gradients, optimizer_for
+from worker.compression.training.loop.optimization.descent import gradients, optimizer_for
 
 BFLOAT16_FLAGS: Final = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
 """As /proc/cpuinfo calls them, on x86 and Arm."""

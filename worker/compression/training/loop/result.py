@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from worker.compression.training.loop.rate import RangeTest
+from worker.compression.training.loop.optimization.rate import RangeTest
 from worker.compression.training.loop.validate import Validation
 
 

@@ -18,10 +18,20 @@ from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.loop.activations import choose_activations
 from worker.compression.training.loop.best import Best
 from worker.compression.training.loop.course import Course, Keeper, State, read_state
-from worker.compression.training.loop.descent import gradients, optimizer_step, schedule, set_rate
-from worker.compression.training.loop.divergence import Diverged, Divergence
+from worker.compression.training.loop.optimization.descent import (
+    gradients,
+    optimizer_step,
+    schedule,
+    set_rate,
+)
+from worker.compression.training.loop.optimization.divergence import Diverged, Divergence
+from worker.compression.training.loop.optimization.rate import (
+    CAREFUL_RATES,
+    RangeTest,
+    search_rate,
+    steps_for_search,
+)
 from worker.compression.training.loop.precision import choose_precision
-from worker.compression.training.loop.rate import CAREFUL_RATES, RangeTest, search_rate, steps_for_search
 from worker.compression.training.loop.result import TrainingResult
 from worker.compression.training.loop.training_progress import TrainingProgress
 from worker.compression.training.loop.zero_masks import ZeroMasks

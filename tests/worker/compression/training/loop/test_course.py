@@ -18,8 +18,9 @@ from worker.compression.bounded_folder import BoundedFolder
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.loop import course, descent, rate, train
+from worker.compression.training.loop import course, train
 from worker.compression.training.loop.best import Best
+from worker.compression.training.loop.optimization import descent, rate
 from worker.compression.unfinished import NOT_KEPT, OnKept, Unfinished, tell_nobody
 
 ROWS, BATCH = 60, 10

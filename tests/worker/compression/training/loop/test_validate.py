@@ -20,8 +20,8 @@ from worker.compression.training.feeding.hardware import Hardware
 from worker.compression.training.goal.head import head_of
 from worker.compression.training.goal.objective import LossWeights, Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
-from worker.compression.training.loop import rate
-from worker.compression.training.loop.rate import search_rate, steps_for_search
+from worker.compression.training.loop.optimization import rate
+from worker.compression.training.loop.optimization.rate import search_rate, steps_for_search
 from worker.compression.training.loop.validate import (
     Validation,
     better_beyond_noise,

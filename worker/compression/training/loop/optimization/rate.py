@@ -18,8 +18,13 @@ from torch import nn
 from winnow.contract.recipe import Training
 from worker.compression.engine.tensors import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.loop.descent import gradients, optimizer_for, optimizer_step, set_rate
-from worker.compression.training.loop.divergence import Smoothed
+from worker.compression.training.loop.optimization.descent import (
+    gradients,
+    optimizer_for,
+    optimizer_step,
+    set_rate,
+)
+from worker.compression.training.loop.optimization.divergence import Smoothed
 
 MAX_STEPS = 60
 MIN_STEPS = 14

@@ -12,9 +12,9 @@ from torch import nn
 
 from winnow.contract.recipe import Finetune, Training
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.loop.descent import optimizer_for, schedule
-from worker.compression.training.loop.divergence import Diverged, Divergence, Smoothed
-from worker.compression.training.loop.rate import range_test
+from worker.compression.training.loop.optimization.descent import optimizer_for, schedule
+from worker.compression.training.loop.optimization.divergence import Diverged, Divergence, Smoothed
+from worker.compression.training.loop.optimization.rate import range_test
 
 
 def settings(**more: object) -> Training:

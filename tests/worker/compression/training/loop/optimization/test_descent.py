@@ -13,7 +13,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.training.feeding.batches import Batch, Batches
 from worker.compression.training.feeding.epochs import Epochs
-from worker.compression.training.loop.descent import gradients
+from worker.compression.training.loop.optimization.descent import gradients
 
 
 @pytest.fixture(scope="module")

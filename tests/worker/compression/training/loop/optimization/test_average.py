@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from worker.compression.training.loop.average import Average
+from worker.compression.training.loop.optimization.average import Average
 
 VALUES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30)
 
