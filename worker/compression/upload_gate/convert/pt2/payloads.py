@@ -4,8 +4,8 @@ import math
 
 from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.convert.pt2.archive import PAYLOAD, invalid, payload
-from worker.compression.upload_gate.convert.pt2.program import PayloadConfig, PayloadMeta
-from worker.compression.upload_gate.convert.pt2.tensors import ITEM_BYTES, TensorMeta, fixed
+from worker.compression.upload_gate.convert.pt2.schema.program import PayloadConfig, PayloadMeta
+from worker.compression.upload_gate.convert.pt2.schema.tensors import ITEM_BYTES, TensorMeta, fixed
 from worker.compression.upload_gate.convert.zipped import Zipped
 
 

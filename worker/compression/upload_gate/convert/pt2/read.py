@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.convert.pt2.archive import CONFIGS, PROGRAM, invalid, pickled
-from worker.compression.upload_gate.convert.pt2.data import Data
 from worker.compression.upload_gate.convert.pt2.json_text import containers, parse_json
-from worker.compression.upload_gate.convert.pt2.program import (
+from worker.compression.upload_gate.convert.pt2.schema.data import Data
+from worker.compression.upload_gate.convert.pt2.schema.program import (
     SCHEMAS,
     ExportedProgram,
     PayloadConfig,

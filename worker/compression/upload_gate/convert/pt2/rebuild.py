@@ -15,9 +15,9 @@ from worker.compression.upload_gate.convert.pt2.archive import (
     payload,
 )
 from worker.compression.upload_gate.convert.pt2.payloads import check_payloads
-from worker.compression.upload_gate.convert.pt2.program import ExportedProgram, PayloadConfig
 from worker.compression.upload_gate.convert.pt2.read import read_config, read_program
-from worker.compression.upload_gate.convert.pt2.tensors import dumped
+from worker.compression.upload_gate.convert.pt2.schema.program import ExportedProgram, PayloadConfig
+from worker.compression.upload_gate.convert.pt2.schema.tensors import dumped
 from worker.compression.upload_gate.convert.zipped import Zipped, opened, refuse_pickled
 
 FOLDER: Final = "model"

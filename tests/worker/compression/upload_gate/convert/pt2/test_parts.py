@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.compression.upload_gate.convert.pt2.json_text import MAX_DEPTH, MAX_VALUES, parse_json
-from worker.compression.upload_gate.convert.pt2.names import plain_path, plain_word
-from worker.compression.upload_gate.convert.pt2.operators import known_operator
-from worker.compression.upload_gate.convert.pt2.tree_spec import canonical_tree
+from worker.compression.upload_gate.convert.pt2.schema.names import plain_path, plain_word
+from worker.compression.upload_gate.convert.pt2.schema.operators import known_operator
+from worker.compression.upload_gate.convert.pt2.schema.tree_spec import canonical_tree
 
 DOCUMENTS = st.recursive(
     st.none()

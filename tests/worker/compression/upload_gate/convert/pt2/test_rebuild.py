@@ -15,9 +15,9 @@ from tests.support.ort import largest_difference, run
 from winnow.contract.errors import Refusal
 from worker.compression.onnx_files import model_files
 from worker.compression.upload_gate.convert import torch_export
-from worker.compression.upload_gate.convert.pt2.program import ExportedProgram
 from worker.compression.upload_gate.convert.pt2.read import MAX_EXPRESSIONS, MAX_NODES
 from worker.compression.upload_gate.convert.pt2.rebuild import rebuild
+from worker.compression.upload_gate.convert.pt2.schema.program import ExportedProgram
 
 torch = pytest.importorskip("torch")
 FILES = sorted(HONEST.parent.glob("*.pt2"))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from worker.compression.upload_gate.convert.pt2.data import (
+from worker.compression.upload_gate.convert.pt2.schema.data import (
     UNSET,
     Data,
     DroppedList,
@@ -15,10 +15,10 @@ from worker.compression.upload_gate.convert.pt2.data import (
     Table,
     Text,
 )
-from worker.compression.upload_gate.convert.pt2.graph import Argument, Graph, TensorArgument
-from worker.compression.upload_gate.convert.pt2.names import Name, ParameterName, SymbolName
-from worker.compression.upload_gate.convert.pt2.tensors import Float, TensorMeta
-from worker.compression.upload_gate.convert.pt2.tree_spec import TreeSpec
+from worker.compression.upload_gate.convert.pt2.schema.graph import Argument, Graph, TensorArgument
+from worker.compression.upload_gate.convert.pt2.schema.names import Name, ParameterName, SymbolName
+from worker.compression.upload_gate.convert.pt2.schema.tensors import Float, TensorMeta
+from worker.compression.upload_gate.convert.pt2.schema.tree_spec import TreeSpec
 
 SCHEMAS: Final = {(8, 15): "2.10", (8, 17): "2.11", (8, 20): "2.12 and 2.13"}
 """Version of the schema (major, minor) → the torch that writes it."""

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from worker.compression.upload_gate.convert.pt2.data import UNSET, Data, Int, List, OneOf
-from worker.compression.upload_gate.convert.pt2.expressions import Expression
+from worker.compression.upload_gate.convert.pt2.schema.data import UNSET, Data, Int, List, OneOf
+from worker.compression.upload_gate.convert.pt2.schema.expressions import Expression
 
 ITEM_BYTES: Final[dict[int, int]] = {
     **{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 9: 4, 10: 8, 11: 16, 12: 1, 13: 2},

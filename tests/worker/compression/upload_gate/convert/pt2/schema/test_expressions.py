@@ -7,7 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from worker.compression.upload_gate.convert.pt2.expressions import ARGUMENTS, POWERS, canonical_expression
+from worker.compression.upload_gate.convert.pt2.schema.expressions import (
+    ARGUMENTS,
+    POWERS,
+    canonical_expression,
+)
 
 SYMBOL = "Symbol('s77', positive=True, integer=True)"
 WRITTEN = [

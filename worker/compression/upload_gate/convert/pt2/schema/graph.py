@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from worker.compression.upload_gate.convert.pt2.data import (
+from worker.compression.upload_gate.convert.pt2.schema.data import (
     UNSET,
     Data,
     DroppedTable,
@@ -17,9 +17,9 @@ from worker.compression.upload_gate.convert.pt2.data import (
     Table,
     Text,
 )
-from worker.compression.upload_gate.convert.pt2.names import Name
-from worker.compression.upload_gate.convert.pt2.operators import Operator
-from worker.compression.upload_gate.convert.pt2.tensors import (
+from worker.compression.upload_gate.convert.pt2.schema.names import Name
+from worker.compression.upload_gate.convert.pt2.schema.operators import Operator
+from worker.compression.upload_gate.convert.pt2.schema.tensors import (
     Device,
     Float,
     Layout,

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator
 
-from worker.compression.upload_gate.convert.pt2.data import Data, List
 from worker.compression.upload_gate.convert.pt2.json_text import parse_json
-from worker.compression.upload_gate.convert.pt2.names import MAX_NAME, plain_word
+from worker.compression.upload_gate.convert.pt2.schema.data import Data, List
+from worker.compression.upload_gate.convert.pt2.schema.names import MAX_NAME, plain_word
 
 MAX_LENGTH: Final = 2**20
 PROTOCOL: Final = 1
