@@ -11,7 +11,7 @@ from winnow.contract.declaration import ImageInput, Scaled
 from winnow.contract.model import TensorSpec
 from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.ir.arrays import Array
-from worker.compression.proposal.arrays import CHANNELS, is_picture
+from worker.compression.proposal.choices.arrays import CHANNELS, is_picture
 
 MAX_SIDE: Final = 512
 """Pixels of a shown picture; larger ones are shown with every second, third, … pixel."""

@@ -12,11 +12,11 @@ from winnow.contract.errors import Refusal
 from winnow.contract.inquiry import ProposedPart
 from winnow.contract.model import ModelFacts, TensorSpec
 from worker.compression.data.table import Files, Table
-from worker.compression.proposal.arrays import array_choices
-from worker.compression.proposal.choice import Choice, Reason
-from worker.compression.proposal.pictures import picture_choices
+from worker.compression.proposal.choices.arrays import array_choices
+from worker.compression.proposal.choices.choice import Choice, Reason
+from worker.compression.proposal.choices.pictures import picture_choices
+from worker.compression.proposal.choices.words import PARTS, sound_choices, table_choices, text_choices
 from worker.compression.proposal.targets import looks_like_labels
-from worker.compression.proposal.words import PARTS, sound_choices, table_choices, text_choices
 
 RATE: Final = re.compile(r"sr|(sample|sampling)_?rate", re.IGNORECASE)
 USUAL_RATE: Final = 16000

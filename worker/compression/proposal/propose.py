@@ -8,7 +8,7 @@ from winnow.contract.declaration import ArrayInput, AudioInput, Declaration, Ima
 from winnow.contract.errors import Refusal
 from winnow.contract.inquiry import Proposal, ProposedPart
 from worker.compression.data.formats.opening import open_table
-from worker.compression.proposal.choice import Choice
+from worker.compression.proposal.choices.choice import Choice
 from worker.compression.proposal.matching import Matches, matched
 from worker.compression.proposal.subject import Subject, open_runnable
 from worker.compression.proposal.targets import proposed_target

@@ -3,7 +3,7 @@
 from winnow.contract.model import ModelFacts
 from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Samples
-from worker.compression.proposal.words import largest_of, tokens_beyond
+from worker.compression.proposal.choices.words import largest_of, tokens_beyond
 
 
 def fed_notes(model: ModelFacts, samples: Samples, *, scale_known: bool = False) -> list[str]:

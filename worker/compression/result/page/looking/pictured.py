@@ -7,8 +7,8 @@ import numpy as np
 from worker.compression.data.declared import completed
 from worker.compression.data.formats.opening import open_table
 from worker.compression.graph.facts.facts import inputs_of
-from worker.compression.proposal.arrays import CHANNELS
 from worker.compression.proposal.as_picture import as_picture, is_shown
+from worker.compression.proposal.choices.arrays import CHANNELS
 from worker.compression.result.page.looking.pair import Pair
 
 MAX_SIDE: Final = 160

@@ -6,7 +6,7 @@ from tests.support.facts import model_facts, tensor
 from winnow.contract.declaration import TableInput
 from winnow.contract.model import Layer
 from worker.compression.data.table import Table
-from worker.compression.proposal.words import table_choices, tokens_beyond
+from worker.compression.proposal.choices.words import table_choices, tokens_beyond
 
 COLUMNS = {name: np.arange(8, dtype=np.float32) for name in ("height", "width", "age")}
 TABLE = Table({**COLUMNS, "label": np.arange(8) % 2})

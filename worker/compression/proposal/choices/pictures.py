@@ -6,10 +6,10 @@ from winnow.contract.declaration import ImageInput, Letterbox, Resize
 from winnow.contract.model import ModelFacts, TensorSpec
 from worker.compression.data.pictures.decode import BadPicture, stored_size
 from worker.compression.data.table import Files
-from worker.compression.proposal.arrays import CHANNELS, LOOKED_AT, is_picture
-from worker.compression.proposal.choice import Choice, Reason
-from worker.compression.proposal.families import Family, family_of
-from worker.compression.proposal.scaling import PIXEL_MAX, scalings
+from worker.compression.proposal.choices.arrays import CHANNELS, LOOKED_AT, is_picture
+from worker.compression.proposal.choices.choice import Choice, Reason
+from worker.compression.proposal.choices.families import Family, family_of
+from worker.compression.proposal.choices.scaling import PIXEL_MAX, scalings
 from worker.compression.proposal.subject import spread
 
 SHARE: Final = 0.875

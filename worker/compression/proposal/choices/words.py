@@ -10,7 +10,7 @@ from winnow.contract.declaration import AudioInput, TableInput, TextInput
 from winnow.contract.model import ModelFacts, TensorSpec
 from worker.compression.data.inputs.array import NUMERIC
 from worker.compression.data.table import Files, Table, Texts
-from worker.compression.proposal.choice import Choice, Reason
+from worker.compression.proposal.choices.choice import Choice, Reason
 from worker.compression.proposal.targets import looks_like_labels
 
 PARTS: Final = ("input_ids", "attention_mask", "token_type_ids")

@@ -11,8 +11,8 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import NUMERIC, made
 from worker.compression.ir.arrays import Array
-from worker.compression.proposal.choice import Choice, Reason
-from worker.compression.proposal.scaling import Scaling, scalings
+from worker.compression.proposal.choices.choice import Choice, Reason
+from worker.compression.proposal.choices.scaling import Scaling, scalings
 from worker.compression.proposal.subject import spread
 
 LOOKED_AT: Final = 64
