@@ -10,22 +10,16 @@ from worker.compression.result.page.heading import done, heading
 from worker.compression.result.page.sections import (
     before_after,
     classes,
-    environment,
     fidelity,
-    histograms,
     latency,
-    layers,
-    network,
     outputs,
-    recipe,
     requirements,
     running,
     samples,
-    sensitivity,
-    steps,
-    training,
     verdict,
 )
+from worker.compression.result.page.sections.per_layer import histograms, layers, network, sensitivity
+from worker.compression.result.page.sections.provenance import environment, recipe, steps, training
 from worker.compression.result.page.subject import Subject
 
 SECTIONS = (

@@ -1,0 +1,1 @@
+"""Sections that show the network layer by layer."""
