@@ -18,7 +18,7 @@ from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency
 from worker.compression.data.source import Data
-from worker.compression.data.threads import usable_threads
+from worker.compression.machine.threads import usable_threads
 from worker.compression.measure.timing.lock import PATH_VARIABLE
 from worker.compression.measure.timing.quiet import WAIT_VARIABLE
 from worker.compression.options import Options

@@ -17,7 +17,7 @@ from typing import Any
 from worker.child import guard, reach, sandbox
 from worker.child.imports import uncollected
 from worker.child.landlock import Reach
-from worker.compression.data.memory import LIMIT_VARIABLE
+from worker.compression.machine.memory import LIMIT_VARIABLE
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, time_alone
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from worker.child.reach import OUR_CODE
-from worker.compression.data.threads import THREADS_VARIABLE
+from worker.compression.machine.threads import THREADS_VARIABLE
 from worker.compression.measure.timing import quiet
 from worker.compression.measure.timing.lock import WAIT_VARIABLE
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, lock_path

@@ -11,7 +11,7 @@ from winnow.contract.shapes import input_shapes
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Fed, Samples
-from worker.compression.data.threads import usable_threads
+from worker.compression.machine.threads import usable_threads
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.energy import measure_energy

@@ -7,7 +7,7 @@ from importlib import metadata
 import pynvml
 
 from winnow.contract.report import Environment
-from worker.compression.runtime.cpu import cpu_facts, cpu_flags
+from worker.compression.machine.cpu import cpu_facts, cpu_flags
 
 TELLING_FLAGS = {
     *("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16"),

@@ -12,9 +12,9 @@ import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Fed
-from worker.compression.data.threads import usable_threads
 from worker.compression.data.trimming import trimmed
 from worker.compression.ir.arrays import Array
+from worker.compression.machine.threads import usable_threads
 from worker.compression.runtime.session import open_cpu_session
 
 MAX_BATCH = 32

@@ -20,8 +20,8 @@ from winnow.contract.shapes import batch_axes
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.data.threads import usable_threads
 from worker.compression.ir.arrays import Array
+from worker.compression.machine.threads import usable_threads
 from worker.compression.runtime.session import open_cpu_session
 
 MAX_STATE_BYTES: Final = 2**34

@@ -24,8 +24,8 @@ from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.data.pictures.stored_sizes import Sizes, stored_sizes
 from worker.compression.data.scratch import Scratch
 from worker.compression.data.table import Files, Rows
-from worker.compression.data.threads import in_threads
 from worker.compression.ir.arrays import Array
+from worker.compression.machine.threads import in_threads
 
 
 @dataclass(frozen=True)

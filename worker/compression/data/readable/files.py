@@ -14,7 +14,7 @@ from worker.compression.data.pictures.masks import decoded_mask
 from worker.compression.data.scratch import Scratch
 from worker.compression.data.sounds.decode import BadSound, check_sound, read_header
 from worker.compression.data.table import Files, Table
-from worker.compression.data.threads import in_threads
+from worker.compression.machine.threads import in_threads
 
 CHECK_SECONDS: Final = 120
 """After these the rest of the pictures is checked by their headers; unless bad ones are to be skipped, for then which

@@ -12,8 +12,8 @@ from worker.compression.data.pictures.framing import framed
 from worker.compression.data.pictures.geometry import Placement
 from worker.compression.data.pictures.masks import decoded_mask
 from worker.compression.data.table import Boxes, Files
-from worker.compression.data.threads import in_threads
 from worker.compression.ir.arrays import Array
+from worker.compression.machine.threads import in_threads
 
 OUTSIDE: Final = 0
 """What a mask has around the picture where no number is ignored."""

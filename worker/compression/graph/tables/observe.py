@@ -10,10 +10,10 @@ from onnx_ir.passes import common as passes
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
-from worker.compression.data.threads import usable_threads
 from worker.compression.graph.tables.find import Table
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.values import array_of, is_constant, required_input
+from worker.compression.machine.threads import usable_threads
 from worker.compression.runtime.session import open_cpu_session
 
 BATCH: Final = 64

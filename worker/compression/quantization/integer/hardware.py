@@ -26,7 +26,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
-from worker.compression.runtime.cpu import cpu_flags
+from worker.compression.machine.cpu import cpu_flags
 
 WeightRangeChoice = Literal["auto", "full", "reduced"]
 

@@ -21,9 +21,9 @@ from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import AGREEMENT, ERRORS, Evaluation
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
-from worker.compression.data.threads import usable_threads
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.ir.arrays import Array
+from worker.compression.machine.threads import usable_threads
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.bootstrap import single_interval

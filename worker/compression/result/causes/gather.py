@@ -10,8 +10,8 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from winnow.contract.requirements import SPEED
 from worker.compression.data.samples import Samples
-from worker.compression.data.threads import usable_threads
 from worker.compression.graph.normal_form.in_float32 import ALL_FLOAT32
+from worker.compression.machine.threads import usable_threads
 from worker.compression.materials import Materials
 from worker.compression.measure.feeds import batch_for, benchmark_feed
 from worker.compression.measure.network import Network

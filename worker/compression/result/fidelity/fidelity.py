@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.samples import Samples
-from worker.compression.data.threads import usable_threads
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.ir.arrays import Array
+from worker.compression.machine.threads import usable_threads
 from worker.compression.materials import Materials
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files

@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 
 from winnow.contract.recipe import Training
-from worker.compression.data.memory import free_bytes
+from worker.compression.machine.memory import free_bytes
 from worker.compression.training.feeding.batches import Batches
 from worker.compression.training.goal.student_teacher import StudentTeacher
 

@@ -12,7 +12,7 @@ import torch
 
 from winnow.contract.recipe import Training
 from worker.compression.engine.tensors import restore_snapshot, take_snapshot
-from worker.compression.runtime.cpu import cpu_flags
+from worker.compression.machine.cpu import cpu_flags
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.loop.optimization.descent import gradients, optimizer_for

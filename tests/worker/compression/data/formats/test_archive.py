@@ -9,7 +9,7 @@ import pytest
 from tests.support.pictures import tar_of, zip_of
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.archive import Archive, open_archive
-from worker.compression.data.threads import in_threads
+from worker.compression.machine.threads import in_threads
 
 FILES = {f"{number:03}.txt": bytes([number]) * number for number in range(200)}
 

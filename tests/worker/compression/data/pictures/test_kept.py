@@ -11,7 +11,7 @@ from tests.support.pictures import noise
 from worker.compression.data.pictures.decoded_rows import DecodedRows, decoded_rows
 from worker.compression.data.pictures.stored_sizes import stored_sizes
 from worker.compression.data.scratch import Scratch
-from worker.compression.data.threads import in_threads
+from worker.compression.machine.threads import in_threads
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,7 +14,7 @@ from tests.support.graphs import mlp
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import Pair
-from worker.compression.data.threads import usable_threads
+from worker.compression.machine.threads import usable_threads
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.compare import compare
 from worker.compression.measure.timing import disturbance, quiet

@@ -10,8 +10,8 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Report
 from worker.compression.data.samples import Samples
-from worker.compression.data.threads import usable_threads
 from worker.compression.low_rank.graph_surgery import original_layer
+from worker.compression.machine.threads import usable_threads
 from worker.compression.materials import Materials
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files

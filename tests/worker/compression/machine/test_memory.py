@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.compression.data import memory
-from worker.compression.data.memory import LIMIT_VARIABLE, free_bytes
+from worker.compression.machine import memory
+from worker.compression.machine.memory import LIMIT_VARIABLE, free_bytes
 
 
 @pytest.fixture(autouse=True)
