@@ -19,7 +19,7 @@ from typing import Final
 
 from app.storage.ports import Blobs, RemoteObject
 from worker.compression.bounded_folder import BoundedFolder
-from worker.compression.data.ranged import CONTENT, INDEX, SUFFIX
+from worker.compression.data.ranges.ranged import CONTENT, INDEX, SUFFIX
 from worker.ranged_copy import BlockHashes, RangedCopy, hashes_of, other_bytes
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Lent:
 
     def dataset(self, sha256: str, format: str, index: str | None) -> Path:
         """As `whole_dataset`; or where it is large, not here as a whole, its blocks are known, and not all of it would
-        be read, a folder of which `worker.compression.data.ranged` reads. `index` is the SHA-256 of an archive's."""
+        be read, a folder of which `worker.compression.data.ranges` reads. `index` is the SHA-256 of an archive's."""
         source = self._blobs.source(sha256)
         if isinstance(source, Path):
             return source

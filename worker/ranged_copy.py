@@ -17,7 +17,7 @@ from typing import Final
 
 from app.storage.ports import RemoteObject
 from winnow.contract.errors import Refusal
-from worker.compression.data.ranged import BLOCK_BYTES, CONTENT
+from worker.compression.data.ranges.ranged import BLOCK_BYTES, CONTENT
 
 log = logging.getLogger(__name__)
 

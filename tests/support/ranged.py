@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.compression.data import ranged
 from worker.compression.data.formats.opening import archive_index
-from worker.compression.data.ranged import CONTENT, INDEX, SUFFIX
+from worker.compression.data.ranges import ranged
+from worker.compression.data.ranges.ranged import CONTENT, INDEX, SUFFIX
 
 
 @dataclass

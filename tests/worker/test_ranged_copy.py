@@ -17,7 +17,7 @@ from app.storage.remote_blobs import RemoteBlobs, RemoteObject
 from tests.support.buckets import in_memory, objects
 from winnow.contract.errors import Refusal
 from worker.blob_cache import BlobCache
-from worker.compression.data.ranged import BLOCK_BYTES, CONTENT
+from worker.compression.data.ranges.ranged import BLOCK_BYTES, CONTENT
 from worker.ranged_copy import BlockHashes
 
 SIZE = 5 * BLOCK_BYTES + 77

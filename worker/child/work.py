@@ -32,7 +32,7 @@ from worker.child.spec import (
     Task,
     TryLoading,
 )
-from worker.compression.data import ranged
+from worker.compression.data.ranges import ranged
 from worker.compression.data.source import ChosenRows, Data, Source
 
 if TYPE_CHECKING:

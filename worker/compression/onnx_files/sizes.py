@@ -8,7 +8,7 @@ import zstandard
 from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 
 from winnow.contract.container import level
-from worker.compression.data.ranged import known_sha256
+from worker.compression.data.ranges.ranged import known_sha256
 from worker.compression.onnx_files.single_file import without_raw_data
 
 CHUNK_BYTES: Final = 2**20

@@ -13,7 +13,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.strict_tar import BrokenTar, open_tar
 from winnow.contract.strict_zip import BrokenZip, Member, MemberStream, open_zip
 from worker.compression.data.formats.archive_index import read_index
-from worker.compression.data.ranged import opened
+from worker.compression.data.ranges.ranged import opened
 
 MAX_MEMBERS: Final = 1_000_000
 MAX_MEMBER_BYTES: Final = 400 * 2**20

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.npz import open_arrays
-from worker.compression.data.ranged import INDEX, is_ranged, size_of
+from worker.compression.data.ranges.ranged import INDEX, is_ranged, size_of
 
 MAX_INDEX_BYTES: Final = 2**30
 

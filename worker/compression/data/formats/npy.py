@@ -6,8 +6,8 @@ from typing import Final
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, read_header
 from worker.compression.data.formats.npz import mapped
-from worker.compression.data.ranged import opened, size_of
-from worker.compression.data.ranged_array import RangedArray
+from worker.compression.data.ranges.ranged import opened, size_of
+from worker.compression.data.ranges.ranged_array import RangedArray
 from worker.compression.ir.arrays import Array
 
 NAME: Final = "x"

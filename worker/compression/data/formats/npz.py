@@ -17,8 +17,8 @@ import numpy as np
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
-from worker.compression.data.ranged import is_ranged, opened
-from worker.compression.data.ranged_array import RangedArray, ranged_array
+from worker.compression.data.ranges.ranged import is_ranged, opened
+from worker.compression.data.ranges.ranged_array import RangedArray, ranged_array
 from worker.compression.data.scratch import identity
 from worker.compression.ir.arrays import Array
 

@@ -19,7 +19,7 @@ from worker.compression.data.formats.tables.column_files import ColumnFiles, wri
 from worker.compression.data.formats.tables.jsonl import write_jsonl
 from worker.compression.data.formats.tables.ragged import with_ragged
 from worker.compression.data.formats.tables.table_archive import read_tokenizer, table_archive, unpack_members
-from worker.compression.data.ranged import is_ranged, opened, whole
+from worker.compression.data.ranges.ranged import is_ranged, opened, whole
 from worker.compression.data.scratch import identity
 from worker.compression.data.table import Table
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.tables.arrow import ArrowWriter
 from worker.compression.data.formats.tables.column_files import ColumnFiles, Kind
-from worker.compression.data.ranged import is_ranged, opened
+from worker.compression.data.ranges.ranged import is_ranged, opened
 
 ROWS: Final = 256
 MAX_ROWS: Final = 2**28

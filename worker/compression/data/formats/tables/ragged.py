@@ -8,7 +8,7 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.tables.mapped import Ends, MappedLists
-from worker.compression.data.ranged_array import RangedArray
+from worker.compression.data.ranges.ranged_array import RangedArray
 from worker.compression.data.table import Numbers, Ragged
 from worker.compression.ir.arrays import Array
 

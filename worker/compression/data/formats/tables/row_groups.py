@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from worker.compression.data.formats.tables.column_files import ColumnFiles, written_once
 from worker.compression.data.formats.tables.parquet import opened_parquet, write_opened
-from worker.compression.data.ranged import size_of
-from worker.compression.data.ranged_array import WHOLE_BYTES
+from worker.compression.data.ranges.ranged import size_of
+from worker.compression.data.ranges.ranged_array import WHOLE_BYTES
 from worker.compression.data.table import Column, Files, Rows, Table, Texts
 
 PARTS_IN_MEMORY: Final = 64

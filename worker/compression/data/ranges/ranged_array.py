@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from worker.compression.data.ranged import Ranges, ranges_of
+from worker.compression.data.ranges.ranged import Ranges, ranges_of
 from worker.compression.ir.arrays import Array
 
 WHOLE_BYTES: Final = 2**24

@@ -14,10 +14,10 @@ import pytest
 
 from tests.support.ranged import Lender, lending
 from winnow.contract.errors import Refusal
-from worker.compression.data import ranged, ranged_array
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.formats.tables import row_groups
-from worker.compression.data.ranged import opened, ranges_of, whole
+from worker.compression.data.ranges import ranged, ranged_array
+from worker.compression.data.ranges.ranged import opened, ranges_of, whole
 from worker.compression.data.table import Boxes, Column, Files, Numbers, Ragged, Table, Texts
 from worker.compression.onnx_files.sizes import sha256_of
 
