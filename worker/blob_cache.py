@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from app.storage.ports import Blobs, RemoteObject
-from worker.compression.bounded_folder import BoundedFolder
+from worker.compression.cache.bounded_folder import BoundedFolder
 from worker.compression.data.ranges.ranged import CONTENT, INDEX, SUFFIX
 from worker.ranged_copy import BlockHashes, RangedCopy, hashes_of, other_bytes
 

@@ -27,8 +27,8 @@ from app.storage.records import Checkpoint, CheckpointSlot, Job, Trial
 from winnow.contract.errors import Refusal
 from worker.blob_cache import Files
 from worker.child.spec import Kept
-from worker.compression.bounded_folder import USED
-from worker.compression.unfinished import PARTIAL, checkpoint_folder
+from worker.compression.cache.bounded_folder import USED
+from worker.compression.cache.unfinished import PARTIAL, checkpoint_folder
 from worker.curves import BlobStream, pack, unpack
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from winnow.contract.forecast import StepForecast, forecast_steps
 from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import Recipe
-from worker.compression.checkpoint import Checkpoints
+from worker.compression.cache.checkpoint import Checkpoints
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.cost import macs
 from worker.compression.inspection import inspect_model

@@ -28,6 +28,7 @@ from worker.child.spec import (
     StepBegun,
     TryLoading,
 )
+from worker.compression.cache.unfinished import Slot
 from worker.compression.data.source import Source
 from worker.compression.measure.apart.processes import (
     COMPARISON,
@@ -38,7 +39,6 @@ from worker.compression.measure.apart.processes import (
     ProcessEnded,
 )
 from worker.compression.progress import Progress
-from worker.compression.unfinished import Slot
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements, Student
 from winnow.contract.search import SearchReport
 from winnow.contract.target import DEFAULT_TARGET, Target
+from worker.compression.cache.unfinished import Slot
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 from worker.compression.names import Names
-from worker.compression.unfinished import Slot
 
 MAX_THREADS = 1024
 ANSWER_FILE = "answer.json"

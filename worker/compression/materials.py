@@ -1,6 +1,7 @@
 """What the steps of a recipe work with: data opened for a model, other models, folders."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation
+from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
+from worker.compression.cache.unfinished import NOT_KEPT, Unfinished
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
@@ -28,9 +31,7 @@ from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.runtime.state import state_arrays
-from worker.compression.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.steps.context import Context
-from worker.compression.unfinished import NOT_KEPT, Unfinished
 from worker.compression.upload import Upload
 
 
@@ -175,3 +176,18 @@ def _student(steps: Sequence[AnyStep]) -> str | None:
     """The last one that took the upload's place."""
     students = [step.student for step in steps if isinstance(step, Distillation) and step.student is not None]
     return None if not students or students[-1] == ORIGINAL else students[-1]
+
+
+def fingerprint(source_sha256: str, data: Data, options: Options) -> str:
+    """What decides a step besides the steps: the source's bytes, the data, other models, the seed and the runtime."""
+    used = [_identity(source) for source in (data.calibration, data.training)]
+    others = {name: sha256_of(path) for name, path in options.models.items()}
+    return json.dumps([source_sha256, used, others, options.seed, options.target], sort_keys=True)
+
+
+def _identity(source: Source | None) -> list[object] | None:
+    if source is None:
+        return None
+    declared = source.declaration.model_dump(mode="json")
+    chosen = source.chosen and source.chosen.bits
+    return [sha256_of(source.path), declared, source.slice, source.map, *([chosen] if chosen else [])]

@@ -7,11 +7,11 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.recipe import Requirements
 from winnow.contract.target import DEFAULT_TARGET, Target
+from worker.compression.cache.unfinished import OnKept, tell_nobody
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 from worker.compression.names import Names
-from worker.compression.unfinished import OnKept, tell_nobody
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
-from worker.compression.checkpoint import Checkpoints, fingerprint
+from worker.compression.cache.checkpoint import Checkpoints
+from worker.compression.cache.shared_arrays import SharedArrays
 from worker.compression.data.source import Data
 from worker.compression.first_checks import check_job
-from worker.compression.materials import Materials
+from worker.compression.materials import Materials, fingerprint
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.result.artifact import finish
@@ -18,7 +19,6 @@ from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.result.told import write_results
 from worker.compression.run_steps import run_steps
-from worker.compression.shared_arrays import SharedArrays
 from worker.compression.upload import open_upload
 
 ARTIFACT = "artifact.onnx"

@@ -8,7 +8,8 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import AnyStep
 from winnow.contract.report import StepReport
-from worker.compression.checkpoint import Checkpoints
+from worker.compression.cache.checkpoint import Checkpoints
+from worker.compression.cache.unfinished import Unfinished
 from worker.compression.float_candidate import apply_or_keep
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.opset.conversion import opset_of
@@ -17,7 +18,6 @@ from worker.compression.materials import Materials
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.steps.decisions import TrainingDiverged
-from worker.compression.unfinished import Unfinished
 
 
 def run_steps(

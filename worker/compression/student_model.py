@@ -8,10 +8,10 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import Student
 from worker.compression.apply import check
-from worker.compression.checkpoint import Checkpoints, fingerprint
+from worker.compression.cache.checkpoint import Checkpoints
 from worker.compression.data.source import Data
 from worker.compression.inspection import inspect_model
-from worker.compression.materials import Materials
+from worker.compression.materials import Materials, fingerprint
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.options import Options
 from worker.compression.progress import Silent

@@ -10,13 +10,13 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import ChannelPruning
+from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.channel_pruning import criteria_norms
 from worker.compression.channel_pruning.channel_slices import Initializers
 from worker.compression.channel_pruning.criteria_activation import activation_energies
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
 from worker.compression.ir.arrays import Array
-from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
+from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.arrays import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Observer
-from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 MAX_HELD_BYTES = 1 << 30
 """Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""

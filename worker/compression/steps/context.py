@@ -17,12 +17,12 @@ from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import RequirementResult
 from winnow.contract.target import DEFAULT_TARGET, Target
+from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
+from worker.compression.cache.unfinished import NOT_KEPT, Unfinished
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Progress
-from worker.compression.shared_arrays import UNSHARED, SharedArrays
-from worker.compression.unfinished import NOT_KEPT, Unfinished
 from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.arrays import Array
 from worker.compression.quantization.calibration.histogram import Distribution
 from worker.compression.runtime.observe import Observer
-from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 
 def collect_distributions(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import Range, round_to_nearest
 from worker.compression.ir.arrays import Array
@@ -24,7 +25,6 @@ from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
 from worker.compression.quantization.preparation.bias_correction import correct_bias, mean_shift
-from worker.compression.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
 
 MAX_NAMED = 3

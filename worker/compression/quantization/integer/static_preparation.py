@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from winnow.contract.recipe import Int8Static
+from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.batchnorm import fold_batchnorms
@@ -20,7 +21,6 @@ from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.mean_to_pool import replace_means_with_pools
 from worker.compression.quantization.preparation.smoothquant import smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
-from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 
 @dataclass(frozen=True)

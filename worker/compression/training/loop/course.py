@@ -17,6 +17,7 @@ from typing import Any, Final
 import torch
 
 from winnow.contract.recipe import Training
+from worker.compression.cache.unfinished import Unfinished
 from worker.compression.engine.tensors import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.epochs import Epochs
 from worker.compression.training.goal.student_teacher import StudentTeacher
@@ -27,7 +28,6 @@ from worker.compression.training.loop.optimization.divergence import Diverged, D
 from worker.compression.training.loop.optimization.rate import RangeTest
 from worker.compression.training.loop.result import TrainingResult
 from worker.compression.training.loop.zero_masks import ZeroMasks
-from worker.compression.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ import torch
 
 from winnow.contract.declaration import Augmentation
 from winnow.contract.recipe import Training
+from worker.compression.cache.unfinished import NOT_KEPT, Unfinished
 from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
 from worker.compression.progress import Progress
@@ -35,7 +36,6 @@ from worker.compression.training.loop.precision import choose_precision
 from worker.compression.training.loop.result import TrainingResult
 from worker.compression.training.loop.training_progress import TrainingProgress
 from worker.compression.training.loop.zero_masks import ZeroMasks
-from worker.compression.unfinished import NOT_KEPT, Unfinished
 
 BATCHNORM_BATCHES = 8
 """Batches that restored normalisations are measured on."""

@@ -14,14 +14,14 @@ from tests.support.small_nets import digits_net, digits_samples
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
-from worker.compression.bounded_folder import BoundedFolder
+from worker.compression.cache.bounded_folder import BoundedFolder
+from worker.compression.cache.unfinished import NOT_KEPT, OnKept, Unfinished, tell_nobody
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.training.loop import course, train
 from worker.compression.training.loop.best import Best
 from worker.compression.training.loop.optimization import descent, rate
-from worker.compression.unfinished import NOT_KEPT, OnKept, Unfinished, tell_nobody
 
 ROWS, BATCH = 60, 10
 BASE: dict[str, Any] = {"batch_size": BATCH, "learning_rate": 0.01, "validation": 0.2}

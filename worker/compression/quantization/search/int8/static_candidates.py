@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.compression.cache.shared_arrays import SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.progress import Within
@@ -26,7 +27,6 @@ from worker.compression.quantization.search.int8.candidates import (
 )
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.quantization.search.sensitivity import measure_gains
-from worker.compression.shared_arrays import SharedArrays
 from worker.compression.steps.context import Context
 
 SIGNED: Final = "static, signed activations"

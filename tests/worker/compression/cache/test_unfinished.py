@@ -3,9 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.compression import unfinished as module
-from worker.compression.bounded_folder import BoundedFolder
-from worker.compression.unfinished import NOT_KEPT, Unfinished
+from worker.compression.cache import unfinished as module
+from worker.compression.cache.bounded_folder import BoundedFolder
+from worker.compression.cache.unfinished import NOT_KEPT, Unfinished
 
 
 def unfinished(folder: Path, told: list[tuple[str, str]] | None = None) -> Unfinished:

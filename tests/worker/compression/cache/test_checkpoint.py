@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import onnx
@@ -8,10 +7,8 @@ import pytest
 from tests.support.graphs import mlp
 from winnow.contract.recipe import AnyStep, Recipe
 from winnow.contract.report import StepReport
-from worker.compression.checkpoint import Checkpoints, fingerprint
-from worker.compression.data.source import Data, Source
+from worker.compression.cache.checkpoint import Checkpoints
 from worker.compression.onnx_files import model_files
-from worker.compression.options import Options
 
 STEPS: list[AnyStep] = Recipe.model_validate({"steps": [{"kind": "float16"}, {"kind": "int8_dynamic"}]}).steps
 
@@ -57,18 +54,6 @@ def test_the_longest_finished_run_of_steps_is_found(tmp_path: Path) -> None:
 def test_another_base_finds_nothing(tmp_path: Path) -> None:
     Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], [a_report(0)])
     assert Checkpoints(tmp_path, "another seed").last(STEPS) is None
-
-
-def test_the_same_bytes_are_the_same_data_whenever_and_wherever_they_were_written(tmp_path: Path) -> None:
-    (tmp_path / "a.npz").write_bytes(b"rows")
-    (tmp_path / "b.npz").write_bytes(b"rows")
-    os.utime(tmp_path / "b.npz", (1, 1))
-    (tmp_path / "c.npz").write_bytes(b"other rows")
-    keys = [
-        fingerprint("model", Data(training=Source(tmp_path / name)), Options())
-        for name in ("a.npz", "b.npz", "c.npz")
-    ]
-    assert keys[0] == keys[1] != keys[2]
 
 
 def test_half_a_checkpoint_is_none(tmp_path: Path) -> None:
@@ -131,7 +116,7 @@ def test_what_could_not_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("worker.compression.checkpoint.model_files.save", full)
+    monkeypatch.setattr("worker.compression.cache.checkpoint.model_files.save", full)
     with pytest.raises(OSError, match="No space"):
         Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], [a_report(0)])
     assert list(tmp_path.iterdir()) == []

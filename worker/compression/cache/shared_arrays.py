@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.bounded_folder import BoundedFolder
+from worker.compression.cache.bounded_folder import BoundedFolder
 from worker.compression.data.samples import Samples
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.mapped_tensors import release

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
-from worker.compression.bounded_folder import BoundedFolder
+from worker.compression.cache.bounded_folder import BoundedFolder
 
 log = logging.getLogger(__name__)
 

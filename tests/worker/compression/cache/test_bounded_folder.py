@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.compression.bounded_folder import BoundedFolder
+from worker.compression.cache.bounded_folder import BoundedFolder
 
 
 def folder(path: Path, entries: int = 3, size: int = 1 << 20) -> BoundedFolder:
@@ -49,7 +49,7 @@ def test_what_a_living_process_holds_stays_until_it_ends(tmp_path: Path) -> None
     put(folder(tmp_path, entries=1), "a")
     aged(tmp_path, "a")
     holding = (
-        "import sys; from pathlib import Path; from worker.compression.bounded_folder import BoundedFolder as B;"
+        "import sys; from pathlib import Path; from worker.compression.cache.bounded_folder import BoundedFolder as B;"
         "b = B(Path(sys.argv[1]), max_entries=1, max_bytes=1); assert b.hold('a'); print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", holding, str(tmp_path)]

@@ -18,11 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from winnow.contract.recipe import AnyStep
 from winnow.contract.report import StepReport
-from worker.compression.data.source import Data, Source
+from worker.compression.cache.unfinished import OnKept, Unfinished, checkpoint_folder, tell_nobody
 from worker.compression.onnx_files import model_files
-from worker.compression.onnx_files.sizes import sha256_of
-from worker.compression.options import Options
-from worker.compression.unfinished import OnKept, Unfinished, checkpoint_folder, tell_nobody
 
 MODEL, REPORTS = "model.onnx", "reports.json"
 STEP_REPORTS: Final = TypeAdapter(list[StepReport])
@@ -74,18 +71,3 @@ def _reports(place: Path) -> list[StepReport] | None:
         return STEP_REPORTS.validate_json((place / REPORTS).read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def fingerprint(source_sha256: str, data: Data, options: Options) -> str:
-    """What decides a step besides the steps: the source's bytes, the data, other models, the seed and the runtime."""
-    used = [_identity(source) for source in (data.calibration, data.training)]
-    others = {name: sha256_of(path) for name, path in options.models.items()}
-    return json.dumps([source_sha256, used, others, options.seed, options.target], sort_keys=True)
-
-
-def _identity(source: Source | None) -> list[object] | None:
-    if source is None:
-        return None
-    declared = source.declaration.model_dump(mode="json")
-    chosen = source.chosen and source.chosen.bits
-    return [sha256_of(source.path), declared, source.slice, source.map, *([chosen] if chosen else [])]
