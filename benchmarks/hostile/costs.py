@@ -43,7 +43,7 @@ CHILD: Final = """
 import sys
 from pathlib import Path
 from winnow.contract.errors import Refusal
-from worker.compression.inspection import inspect_model
+from worker.compression.upload.inspection import inspect_model
 path = Path(sys.argv[1])
 try:
     inspect_model(path, "onnx", [], path.parent, allow_torchscript=False, max_unpacked_bytes=2**31)

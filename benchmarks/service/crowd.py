@@ -23,7 +23,7 @@ from benchmarks.parts import Row
 from benchmarks.shared_data import SHARED
 from tests.support.postgres import postgres
 from tests.support.service import Service, service
-from worker.compression.inspection import inspect_model
+from worker.compression.upload.inspection import inspect_model
 
 SIZES = (10_000, 100_000)
 WAITING_SHARE = 0.5

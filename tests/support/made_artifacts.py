@@ -12,14 +12,14 @@ from winnow.contract.recipe import Recipe
 from worker.compression.cache.checkpoint import Checkpoints
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.cost import macs
-from worker.compression.inspection import inspect_model
 from worker.compression.materials import Materials
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.options import Options
 from worker.compression.progress import Silent
 from worker.compression.result.artifact import finish
 from worker.compression.run_steps import run_steps
-from worker.compression.upload import open_upload
+from worker.compression.upload.inspection import inspect_model
+from worker.compression.upload.upload import open_upload
 
 CAP = 2**34
 ORIGIN_BYTES = 480

@@ -89,7 +89,7 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
 
 def _inspect_model(task: InspectModel) -> dict[str, Any]:
     with uncollected():
-        from worker.compression.inspection import inspect_model
+        from worker.compression.upload.inspection import inspect_model
 
     inspected = inspect_model(
         task.path,

@@ -26,7 +26,7 @@ from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.result.told import write_results
-from worker.compression.upload import open_upload
+from worker.compression.upload.upload import open_upload
 
 Tidied = Callable[[], Artifact]
 """The upload as it is handed over where nothing is better; made where it is asked for."""

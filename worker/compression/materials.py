@@ -24,7 +24,6 @@ from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.half_precision.float_types import restore_float_types
-from worker.compression.inspection import open_model
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.sizes import sha256_of
@@ -32,7 +31,8 @@ from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.runtime.state import state_arrays
 from worker.compression.steps.context import Context
-from worker.compression.upload import Upload
+from worker.compression.upload.inspection import open_model
+from worker.compression.upload.upload import Upload
 
 
 @dataclass(frozen=True)

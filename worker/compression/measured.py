@@ -15,7 +15,6 @@ from winnow.contract.measured import Measured, MeasuredData, MeasureRequest
 from winnow.contract.recipe import Recipe
 from winnow.contract.strict_json import read_model
 from worker.compression.data.source import Data, Source
-from worker.compression.inspection import open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.compare import pair_of
 from worker.compression.measure.extent import Extent
@@ -23,7 +22,8 @@ from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.options import Options
 from worker.compression.progress import Silent
 from worker.compression.result.comparing import compare_with_original
-from worker.compression.upload import open_upload
+from worker.compression.upload.inspection import open_model
+from worker.compression.upload.upload import open_upload
 
 
 def measure_pair(request: MeasureRequest, scratch: Path) -> Measured:

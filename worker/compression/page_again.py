@@ -14,7 +14,7 @@ from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.write import write_page
-from worker.compression.upload import open_upload
+from worker.compression.upload.upload import open_upload
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.result.told import write_results
 from worker.compression.run_steps import run_steps
-from worker.compression.upload import open_upload
+from worker.compression.upload.upload import open_upload
 
 ARTIFACT = "artifact.onnx"
 

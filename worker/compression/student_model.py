@@ -10,14 +10,14 @@ from winnow.contract.recipe import Student
 from worker.compression.apply import check
 from worker.compression.cache.checkpoint import Checkpoints
 from worker.compression.data.source import Data
-from worker.compression.inspection import inspect_model
 from worker.compression.materials import Materials, fingerprint
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.options import Options
 from worker.compression.progress import Silent
 from worker.compression.result.artifact import finish
 from worker.compression.run_steps import run_steps
-from worker.compression.upload import Upload, open_upload
+from worker.compression.upload.inspection import inspect_model
+from worker.compression.upload.upload import Upload, open_upload
 
 
 @dataclass(frozen=True)

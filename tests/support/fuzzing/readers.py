@@ -46,7 +46,7 @@ def outcome_of(act: Callable[[], object]) -> str:
 
 def _worker(format: Format, path: Path, folder: Path) -> object:
     from worker.compression.data.inspection.inspect import inspect_dataset
-    from worker.compression.inspection import open_model
+    from worker.compression.upload.inspection import open_model
     from worker.compression.upload_gate.convert import torchscript
     from worker.compression.upload_gate.convert.pt2.rebuild import rebuild
 

@@ -17,9 +17,9 @@ from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat
 from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data, Source
-from worker.compression.inspection import inspect_model
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.upload.inspection import inspect_model
 
 CALIBRATION, JUDGED = (0, 200), 1000
 

@@ -72,7 +72,7 @@ def test_measuring_apart_finds_the_same(
 ) -> None:
     data = calibration(tmp_path)
     here = quantized(archive, tmp_path / "here", data, method="rtn")
-    monkeypatch.setattr("worker.compression.upload.LARGE_BYTES", 0)
+    monkeypatch.setattr("worker.compression.upload.upload.LARGE_BYTES", 0)
     apart = quantized(archive, tmp_path / "apart", data, method="rtn")
     assert apart.parity == here.parity
     assert apart.latency[0].rounds == here.latency[0].rounds
@@ -82,7 +82,7 @@ def test_measuring_apart_finds_the_same(
 def test_what_is_refused_apart_is_refused_here(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.compression.upload.LARGE_BYTES", 0)
+    monkeypatch.setattr("worker.compression.upload.upload.LARGE_BYTES", 0)
     recipe = Recipe.model_validate({"steps": [{"kind": "weight_only", "method": "rtn"}]})
     with pytest.raises(Refusal, match="shape_needed"):
         compress(archive, recipe, Data(), tmp_path / "out", options=Options(benchmark=Benchmark(rounds=9)))

@@ -21,13 +21,13 @@ from worker.compression.data.samples import Fed
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.batch_axis import batch_axes
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.inspection import inspect_model
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.parity import OutputDifference, compare_outputs
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.runtime.observe import Observer
+from worker.compression.upload.inspection import inspect_model
 
 QUICK = Options(benchmark=Benchmark(rounds=9), processes=InProcess())
 RNG = np.random.default_rng(0)

@@ -16,11 +16,11 @@ from worker.compression.data.source import Source
 from worker.compression.data.table import Table
 from worker.compression.graph.facts.facts import facts
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.inspection import open_model
 from worker.compression.ir.arrays import Array
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import open_cpu_session
 from worker.compression.runtime.state import state_arrays
+from worker.compression.upload.inspection import open_model
 
 THREADS: Final = 2
 

@@ -22,7 +22,7 @@ from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
 from worker.compression.result.portability import portability
-from worker.compression.upload import Upload
+from worker.compression.upload.upload import Upload
 
 WINNOW: Final = version("winnow-service")
 

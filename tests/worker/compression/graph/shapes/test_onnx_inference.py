@@ -18,7 +18,7 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tracing import MAX_NODE_VISITS, affordable_rounds, trace
 from worker.compression.graph.shapes import shapes
 from worker.compression.graph.shapes.onnx_inference import infer_by_onnx
-from worker.compression.inspection import inspect_model
+from worker.compression.upload.inspection import inspect_model
 
 BUILDS = [graphs.cnn, graphs.lstm, graphs.with_constant_nodes, graphs.with_functions, graphs.dirty]
 

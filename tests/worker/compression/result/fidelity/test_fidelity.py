@@ -18,7 +18,7 @@ from worker.compression.progress import Silent
 from worker.compression.result.fidelity.attribution import attributed, differentiable, runnable
 from worker.compression.result.fidelity.fidelity import attributions
 from worker.compression.result.fidelity.parts import grid_of, parts_of, summed
-from worker.compression.upload import open_upload
+from worker.compression.upload.upload import open_upload
 
 WEIGHTS = np.array([[2.0, 0.0], [-1.0, 0.0], [0.5, 1.0]], np.float32)
 X = np.array([[1.0, 2.0, -4.0]], np.float32)

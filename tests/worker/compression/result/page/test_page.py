@@ -32,7 +32,7 @@ from worker.compression.result.page.looking.timed import timed
 from worker.compression.result.page.seen import Confusion, Sample, Seen, Spread, Times
 from worker.compression.result.page.subject import Subject
 from worker.compression.result.page.write import MAX_BYTES, page_of, write_page
-from worker.compression.upload import open_upload
+from worker.compression.upload.upload import open_upload
 
 RECIPE = Recipe.model_validate({"steps": [{"kind": "int8_static"}]})
 NAMES = Names("digits", "for the phone")

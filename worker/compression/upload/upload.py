@@ -18,12 +18,12 @@ from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.inspection import check_runs, open_model
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of, sha256_of
 from worker.compression.steps.opset import raised
+from worker.compression.upload.inspection import check_runs, open_model
 from worker.compression.weight_storage.drop_defaults import UploadNames, names_in
 
 LARGE_BYTES: Final = 2**28

@@ -16,9 +16,9 @@ from tests.support.digits import digits
 from tests.support.ort import largest_difference, run
 from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFormat
-from worker.compression.inspection import Inspected, inspect_model, open_model
+from worker.compression.upload.inspection import Inspected, inspect_model, open_model
 
-SHARED = Path(__file__).parents[4] / "shared" / "models"
+SHARED = Path(__file__).parents[5] / "shared" / "models"
 CAP = 2**30
 
 
@@ -130,7 +130,7 @@ def test_bytes_that_were_damaged_are_read_or_refused_but_never_fail(seed: int, t
 def test_onnx_is_inspected_without_torch(tmp_path: Path) -> None:
     path = written(graphs.cnn(), tmp_path)
     program = (
-        "import sys; from pathlib import Path; from worker.compression.inspection import inspect_model; "
+        "import sys; from pathlib import Path; from worker.compression.upload.inspection import inspect_model; "
         f"inspect_model(Path({str(path)!r}), 'onnx', [], Path({str(tmp_path)!r}), allow_torchscript=False, "
         "max_unpacked_bytes=10**9); sys.exit('torch' in sys.modules)"
     )

@@ -1,0 +1,1 @@
+"""The model as received: inspected, and as the steps see it."""
