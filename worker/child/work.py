@@ -108,7 +108,7 @@ def _inspect_model(task: InspectModel) -> dict[str, Any]:
 
 
 def _make_student(task: MakeStudent) -> dict[str, Any]:
-    from worker.compression.student_model import make_student_model
+    from worker.compression.tasks.student_model import make_student_model
 
     cap = task.max_unpacked_bytes
     made = make_student_model(task.path, task.settings, task.seed, task.scratch, max_unpacked_bytes=cap)
@@ -169,7 +169,7 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
 
 def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
     with uncollected():
-        from worker.compression.final import Finalist, judge_final
+        from worker.compression.tasks.final import Finalist, judge_final
 
     finalists = [Finalist(each.number, each.artifact, each.report, each.recipe) for each in task.tried]
     data, options = _data(task), _options(task, messages)
@@ -178,7 +178,7 @@ def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
 
 
 def _render_page(task: RenderPage, messages: Messages) -> dict[str, Any]:
-    from worker.compression.page_again import JobFiles, page_again
+    from worker.compression.tasks.page_again import JobFiles, page_again
 
     job = None
     if task.judged is not None:

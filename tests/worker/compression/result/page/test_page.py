@@ -22,7 +22,6 @@ from worker.compression.data.source import Data, Source
 from worker.compression.materials import Materials
 from worker.compression.names import Names
 from worker.compression.options import Options
-from worker.compression.page_again import JobFiles, page_again
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
 from worker.compression.quantization.search import layer_profile
@@ -32,6 +31,7 @@ from worker.compression.result.page.looking.timed import timed
 from worker.compression.result.page.seen import Confusion, Sample, Seen, Spread, Times
 from worker.compression.result.page.subject import Subject
 from worker.compression.result.page.write import MAX_BYTES, page_of, write_page
+from worker.compression.tasks.page_again import JobFiles, page_again
 from worker.compression.upload.upload import open_upload
 
 RECIPE = Recipe.model_validate({"steps": [{"kind": "int8_static"}]})

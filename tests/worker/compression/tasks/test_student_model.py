@@ -10,7 +10,7 @@ from tests.support.refusals import refusal
 from tests.support.residual_nets import residual_net
 from winnow.contract.student_request import student_step
 from worker.compression.runtime.session import open_cpu_session
-from worker.compression.student_model import StudentModel, make_student_model
+from worker.compression.tasks.student_model import StudentModel, make_student_model
 
 
 @pytest.fixture(scope="module")

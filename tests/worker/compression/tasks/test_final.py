@@ -19,12 +19,12 @@ from winnow.contract.requirements import Requirements
 from winnow.contract.search import Objective, SearchReport
 from winnow.contract.split import rows_of
 from worker.compression.data.source import Data, Source
-from worker.compression.final import Finalist, _choose, judge_final
 from worker.compression.measure.extent import Extent
 from worker.compression.measure.timing.fastest import Timed
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
+from worker.compression.tasks.final import Finalist, _choose, judge_final
 
 TRIAL = Options(
     Evaluation(metric="top1"),
@@ -199,7 +199,7 @@ def chosen(
     monkeypatch: pytest.MonkeyPatch, objective: Objective, timed: list[Timed], **require: float
 ) -> int | None:
     entries = [Finalist(n, Path(), Path(), RECIPE) for n in range(len(timed) - 2)]
-    monkeypatch.setattr("worker.compression.final._timed", lambda *_: timed)
+    monkeypatch.setattr("worker.compression.tasks.final._timed", lambda *_: timed)
     result = _choose(entries, objective, Mock(), _Stub(**require))  # type: ignore[arg-type]
     return None if result is None else result.number
 
