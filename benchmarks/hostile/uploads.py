@@ -30,7 +30,7 @@ HELD = {
     ".pt2: names that become Python source": f"{ATTACKS}[programs: an input's name that is a default value]",
     ".pt2: all attacks, no filters, audit hook": f"{PT2}/test_attacks.py",
     ".pt2: written anew, versions by number, unknown by name": f"{PT2}/test_rebuild.py",
-    ".pt2: expressions by a grammar of ours": f"{PT2}/test_expressions.py",
+    ".pt2: expressions by a grammar of ours": f"{PT2}/schema/test_expressions.py",
     ".pt2: JSON once, trees, operators, names": f"{PT2}/test_parts.py",
     ".pt2: real programs still convert": f"{PT2}/test_architectures.py",
     "one strict reader of zips; 10^5 members before the directory is read": "tests/winnow/contract/test_strict_zip.py",
