@@ -10,7 +10,7 @@ from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.half_precision.float_types import check_types
 from worker.compression.materials import Materials
 from worker.compression.measure.apart.memory import measure_fresh
-from worker.compression.measure.compare import ORIGINAL, check_baseline
+from worker.compression.measure.baseline import ORIGINAL, check_baseline
 from worker.compression.measure.feeds import benchmark_feed
 from worker.compression.runtime.executable import TargetUnavailable
 from worker.compression.runtime.targets import opener

@@ -9,11 +9,11 @@ from winnow.contract.job import Benchmark
 from winnow.contract.report import Energy, Pair, Parity, Quality
 from winnow.contract.shapes import input_shapes
 from winnow.contract.target import DEFAULT_TARGET, Target
-from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Fed, Samples
 from worker.compression.machine.threads import usable_threads
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
+from worker.compression.measure.baseline import ORIGINAL, check_measurable, data_notes
 from worker.compression.measure.energy import measure_energy
 from worker.compression.measure.environment import describe
 from worker.compression.measure.extent import WHOLE, Extent
@@ -25,13 +25,13 @@ from worker.compression.measure.quality.parity import (
     DataName,
     compare_outputs,
 )
-from worker.compression.measure.quality.quality import check_quality, measure_quality, original_quality
+from worker.compression.measure.quality.quality import measure_quality
 from worker.compression.measure.timing.latency import Timed, measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress
 
-ORIGINAL, COMPRESSED = "the original model", "the compressed model"
+COMPRESSED = "the compressed model"
 
 
 def compare(
@@ -59,7 +59,7 @@ def compare(
     data = evaluation if evaluation is not None else calibration
     original = Network(baseline, usable_threads(), ORIGINAL, target=target)
     pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes, target)
-    shapes = _check(pair[0], evaluation, calibration, metric, benchmark)
+    shapes = check_measurable(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
     quality, quality_notes, nan_samples = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
@@ -100,52 +100,13 @@ def compare(
         environment=describe(benchmark.thread_counts[0]),
         notes=[
             *quality_notes,
-            *_data_notes(data),
+            *data_notes(data),
             *notes,
             *_timing_notes(timed),
             *_loading_notes(fresh),
         ],
         energy=energy,
     )
-
-
-def check_baseline(
-    baseline: Path,
-    evaluation: Samples | None,
-    calibration: Samples | None,
-    metric: Evaluation | None,
-    benchmark: Benchmark,
-    seed: int,
-    target: Target = DEFAULT_TARGET,
-) -> list[str]:
-    """Check the original and its data before any work; return what people should know, its own quality first.
-
-    Refuses what `compare` would refuse about the original, the data and the request.
-    """
-    original = Network(baseline, usable_threads(), ORIGINAL, target=target)
-    _check(original, evaluation, calibration, metric, benchmark)
-    quality = [] if metric is None else original_quality(original, evaluation, metric, seed)
-    return [*quality, *_data_notes(evaluation if evaluation is not None else calibration)]
-
-
-def _data_notes(data: Samples | None) -> list[str]:
-    return [] if data is None else [*unscaled_inputs(data), *channels_behind(data), *stretched_pictures(data)]
-
-
-def _check(
-    original: Network,
-    evaluation: Samples | None,
-    calibration: Samples | None,
-    metric: Evaluation | None,
-    benchmark: Benchmark,
-) -> dict[str, list[int]]:
-    """Refuse what cannot be measured; return the shapes of the inputs at the first benchmark entry."""
-    data = evaluation if evaluation is not None else calibration
-    feeds = [benchmark_feed(original.inputs, n, benchmark.shapes, data, 0)[0] for n in benchmark.batch_sizes]
-    original.run(feeds[0])
-    if metric is not None:
-        check_quality(original, evaluation, metric)
-    return {name: list(x.shape) for name, x in feeds[0].items()}
 
 
 def pair_of(before: float, after: float) -> Pair:

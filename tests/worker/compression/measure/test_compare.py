@@ -7,7 +7,6 @@ import onnx
 import pytest
 
 from tests.support.graphs import branches, cnn, lstm, mlp
-from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
@@ -16,7 +15,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.measure.apart.processes import Comparison
 from worker.compression.measure.apart.subprocesses import Subprocesses
-from worker.compression.measure.compare import check_baseline, compare
+from worker.compression.measure.compare import compare
 from worker.compression.measure.quality.parity import is_broken
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE
 from worker.compression.progress import Silent
@@ -144,36 +143,6 @@ def test_a_candidate_may_take_its_inputs_in_half_precision(tmp_path: Path) -> No
     before, after = saved(mlp(), tmp_path / "a.onnx"), saved(half, tmp_path / "b.onnx")
     (parity,) = measured(before, after, evaluation=samples(tmp_path)).parity
     assert 0 < parity.max_relative_error < 0.01
-
-
-def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path: Path) -> None:
-    path = saved(mlp(), tmp_path / "a.onnx")
-    given = {
-        "evaluation": samples(tmp_path),
-        "calibration": None,
-        "metric": None,
-        "benchmark": QUICK,
-        "seed": 0,
-    }
-    check_baseline(path, **given)
-    fewer = samples(tmp_path, classes=40)
-    for change, code in [
-        ({"metric": Evaluation(metric="top1", output="nonsense")}, "unknown_output"),
-        ({"metric": Evaluation(metric="top1"), "evaluation": None}, "missing_data"),
-        ({"metric": Evaluation(metric="top1"), "evaluation": fewer}, "labels_do_not_fit"),
-        ({"benchmark": Benchmark(shapes={"nonsense": [1]})}, "unknown_input"),
-    ]:
-        with pytest.raises(Refusal) as refused:
-            check_baseline(path, **(given | change))
-        assert refused.value.problem.code == code
-
-
-def test_a_file_that_is_no_model_is_refused_without_telling_where_it_lies(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_text("<html>")
-    with pytest.raises(Refusal) as refused:
-        check_baseline(tmp_path / "a.onnx", None, None, metric=None, benchmark=QUICK, seed=0)
-    assert refused.value.problem.code == "model_does_not_run"
-    assert str(tmp_path) not in refused.value.problem.detail
 
 
 def test_the_fresh_process_imports_nothing_but_numpy_and_onnx_runtime() -> None:
