@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_families_of_techniques_do_not_know_each_other() -> None:
     assert "channel_pruning | depth_pruning | low_rank | vocabulary_pruning" in families
     assert "quantization | half_precision | sparsity | training" in families
     assert not any("ignore_imports" in contract for contract in CONTRACTS)
+
+
+def test_no_folder_of_the_library_is_crowded_and_no_module_long() -> None:
+    """At most 12 modules side by side, the one table of the engine's operators apart, and 250 lines."""
+    library = ROOT / "worker" / "compression"
+    modules = list(library.rglob("*.py"))
+    folders = Counter(path.parent for path in modules if path.name != "__init__.py")
+    assert {folder for folder, count in folders.items() if count > 12} == {library / "engine" / "operators"}
+    assert [path for path in modules if len(path.read_text().splitlines()) > 250] == []
 
 
 def test_celery_is_on_top_of_the_worker_and_the_library_at_its_bottom() -> None:
