@@ -26,7 +26,7 @@ from app.storage.ports import Blobs, Records, StoreAway
 from app.storage.records import Checkpoint, CheckpointSlot, Job, Trial
 from winnow.contract.errors import Refusal
 from worker.blob_cache import Files
-from worker.child.spec import Kept
+from worker.child.protocol import Kept
 from worker.compression.cache.bounded_folder import USED
 from worker.compression.cache.unfinished import PARTIAL, checkpoint_folder
 from worker.curves import BlobStream, pack, unpack

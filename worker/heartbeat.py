@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from app.storage.ports import Records
 from app.storage.records import Item, Job, Trial
-from worker.child.spec import Kept, Note
+from worker.child.protocol import Kept, Note
 from worker.child.supervise import TICK_SECONDS, Reason
 from worker.progress_record import ProgressRecord
 

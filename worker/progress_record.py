@@ -14,7 +14,7 @@ from typing import Any
 from app.storage.records import Event, Job, Trial
 from winnow.contract.presets import spaces_of
 from winnow.contract.steps.taught import TRAINING_KINDS
-from worker.child.spec import Advanced, Kept, Logged, Note, StepBegun
+from worker.child.protocol import Advanced, Kept, Logged, Note, StepBegun
 
 MAX_PENDING_EVENTS = 1000
 """Events that wait for the store; when it is away for long, the oldest are forgotten."""

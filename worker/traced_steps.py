@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from app import tracing
-from worker.child.spec import Note, StepBegun
+from worker.child.protocol import Note, StepBegun
 from worker.child.supervise import Reason, Watch
 
 

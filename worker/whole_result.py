@@ -10,7 +10,7 @@ from typing import Final
 
 from app.storage.plain_file import open_plain
 from app.storage.records import Item, Job, Trial
-from worker.child.spec import Logged
+from worker.child.protocol import Logged
 from worker.child.supervise import Crashed, Ending, Failed, Stopped
 from worker.job_output import ARTIFACT, PAGE, read_report
 from worker.scratch import Scratch

@@ -11,7 +11,8 @@ import onnx
 from benchmarks.parts import Row
 from tests.support.graphs import cnn
 from worker.child.layers import available_layers
-from worker.child.spec import InspectModel, Limits, Note
+from worker.child.protocol import Note
+from worker.child.spec import InspectModel, Limits
 from worker.child.supervise import Finished, Reason, supervise
 
 SHUT_IN, SANDBOX = "tests/worker/child/test_shut_in.py", "tests/worker/child/test_sandbox.py"

@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks.parts import Row
 from tests.support.fuzzing import FORMATS, Format, mutants, read
 from winnow.contract.declaration import Declaration
-from worker.child.spec import InspectDataset, InspectModel, Limits, Note
+from worker.child.protocol import Note
+from worker.child.spec import InspectDataset, InspectModel, Limits
 from worker.child.supervise import Crashed, Failed, Finished, Stopped, supervise
 
 READERS_MUTATIONS: Final = 10_000

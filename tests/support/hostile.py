@@ -28,8 +28,9 @@ from tests.support.child import FACTS
 from winnow.contract.errors import Refusal
 from worker.child import __main__ as entry
 from worker.child import kernel
+from worker.child.protocol import Measure
 from worker.child.seccomp import FS_IOC_SETFLAGS
-from worker.child.spec import InspectDataset, LoadModel, Measure, Task
+from worker.child.spec import InspectDataset, LoadModel, Task
 from worker.child.syscalls import CHECKED, REFUSED, machine, numbers
 from worker.compression.measure.apart.parent import PR_SET_PDEATHSIG
 

@@ -10,7 +10,7 @@ from app.storage.memory_blobs import MemoryBlobs
 from app.storage.records import Checkpoint, Job
 from tests.support.records import a_job, an_upload
 from worker.blob_cache import BlobCache
-from worker.child.spec import Kept
+from worker.child.protocol import Kept
 from worker.handover import BlobHandover
 
 FILES = {"model.onnx": b"the graph", "reports.json": b"[]"}

@@ -5,7 +5,7 @@ import pytest
 from app.storage.memory import MemoryRecords
 from app.storage.records import LOCAL_OWNER, Job
 from tests.support.records import a_job, an_upload
-from worker.child.spec import Logged
+from worker.child.protocol import Logged
 from worker.heartbeat import Heartbeat
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from app.storage.records import Job, Trial
-from worker.child.spec import Advanced, Logged, Note, StepBegun
+from worker.child.protocol import Advanced, Logged, Note, StepBegun
 from worker.progress_record import MAX_EVENTS, MAX_MESSAGE_CHARACTERS, MAX_PENDING_EVENTS, ProgressRecord
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from winnow.contract.errors import Refusal
 from worker.child import problems
-from worker.child.spec import Ended, Fetched, Need, Refused, Task
+from worker.child.protocol import Ended, Fetched, Need, Refused
+from worker.child.spec import Task
 
 log = logging.getLogger(__name__)
 

@@ -9,25 +9,21 @@ from typing import Any
 
 from winnow.contract.errors import Refusal
 from winnow.contract.target import Target
-from worker.child.spec import (
+from worker.child.protocol import (
     ANSWER,
     Advanced,
-    CompareModels,
     Done,
     Ended,
     Fetched,
     FromChild,
     Kept,
-    LoadModel,
     Logged,
     Measure,
-    Measuring,
     Need,
     Refused,
-    Rows,
     StepBegun,
-    TryLoading,
 )
+from worker.child.spec import CompareModels, LoadModel, Measuring, Rows, TryLoading
 from worker.compression.cache.unfinished import Slot
 from worker.compression.data.source import Source
 from worker.compression.measure.apart.processes import (

@@ -1,12 +1,11 @@
-"""What crosses the border: the task going in, messages coming out. JSON both ways."""
+"""What goes into a child: one specification, a task with its limits and files, as JSON."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from winnow.contract.declaration import Declaration
-from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS
 from winnow.contract.job import Benchmark, ClosedJob
@@ -14,7 +13,6 @@ from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements, Student
 from winnow.contract.search import SearchReport
 from winnow.contract.target import DEFAULT_TARGET, Target
-from worker.compression.cache.unfinished import Slot
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 from worker.compression.names import Names
 
@@ -240,85 +238,3 @@ class Spec(Message):
     filtered: bool = True
     patience_seconds: float = 30.0
     alone: bool = False
-
-
-class StepBegun(Message):
-    type: Literal["step"] = "step"
-    index: int
-    kind: str
-
-
-class Advanced(Message):
-    type: Literal["advance"] = "advance"
-    fraction: float
-
-
-class Logged(Message):
-    type: Literal["log"] = "log"
-    message: str
-    level: Literal["info", "warning", "error"] = "info"
-    values: dict[str, Any] = Field(default_factory=dict)
-
-
-class Kept(Message):
-    """There is a checkpoint in the folder `key` of those that the attempts share: of `finished` steps, or of what was
-    reached in the next."""
-
-    type: Literal["kept"] = "kept"
-    slot: Slot
-    key: Annotated[str, Field(pattern="^[0-9a-z-]{1,100}$")]
-
-
-class Done(Message):
-    type: Literal["done"] = "done"
-    result: dict[str, Any]
-
-
-class Refused(Message):
-    type: Literal["refused"] = "refused"
-    problem: Problem
-
-
-class Measure(Message):
-    """To be done in a process of its own; the child waits for the answer."""
-
-    type: Literal["measure"] = "measure"
-    task: Annotated[Measuring, Field(discriminator="kind")]
-
-
-class Need(Message):
-    """Bytes `start` to before `end` of a dataset of which not all is here; the child waits until they are."""
-
-    type: Literal["need"] = "need"
-    path: Path
-    start: int = Field(ge=0)
-    end: int = Field(ge=0, le=2**62)
-
-
-class Fetched(Message):
-    """They are."""
-
-    type: Literal["fetched"] = "fetched"
-
-
-class Ended(Message):
-    """The measuring process ended without an answer, or was not started."""
-
-    type: Literal["ended"] = "ended"
-    how: str
-
-
-Note = StepBegun | Advanced | Logged | Kept
-"""A message on the way."""
-
-FromChild = StepBegun | Advanced | Logged | Kept | Done | Refused | Measure | Need
-"""From the child to the worker."""
-
-Answer = Done | Refused | Ended | Fetched
-"""From the worker to the child, one for each `Measure` and each `Need`."""
-
-_LATER = ConfigDict(defer_build=True)
-FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(
-    Annotated[FromChild, Field(discriminator="type")], config=_LATER
-)
-ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="type")], config=_LATER)

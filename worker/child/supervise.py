@@ -30,28 +30,22 @@ from worker.child.files import lent_to_measure, named_files
 from worker.child.memory import resident_bytes
 from worker.child.pausing import Pausing
 from worker.child.pipes import Lines, Outgoing
-from worker.child.spawn import Child, spawn
-from worker.child.spec import (
+from worker.child.protocol import (
     FROM_CHILD,
     Advanced,
     Answer,
-    Compress,
     Done,
     Ended,
-    Files,
-    JudgeFinal,
     Kept,
-    Limits,
     Logged,
     Measure,
-    Measuring,
     Need,
     Note,
     Refused,
-    Spec,
     StepBegun,
-    Work,
 )
+from worker.child.spawn import Child, spawn
+from worker.child.spec import Compress, Files, JudgeFinal, Limits, Measuring, Spec, Work
 from worker.child.strays import adopt_strays, end_descendants, own_children
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from winnow.contract.inquiry import Preview, Proposal
 from worker.child import problems
 from worker.child.imports import uncollected
 from worker.child.messages import Messages
+from worker.child.protocol import Done, Refused
 from worker.child.spec import (
     ANSWER_FILE,
     CompareModels,
     Compress,
-    Done,
     InspectDataset,
     InspectModel,
     Judged,
@@ -24,7 +24,6 @@ from worker.child.spec import (
     LoadModel,
     MakeStudent,
     Propose,
-    Refused,
     RenderPage,
     Rows,
     ShowPreview,

@@ -25,7 +25,8 @@ SUPERVISOR = """
 import json, sys
 from pathlib import Path
 from pydantic import TypeAdapter
-from worker.child.spec import Limits, Logged, Work
+from worker.child.protocol import Logged
+from worker.child.spec import Limits, Work
 from worker.child.supervise import supervise
 class Watch:
     def note(self, note):

@@ -17,7 +17,8 @@ from winnow.contract.declaration import Declaration
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.report import Report
 from worker.child.messages import UNANSWERED_EXIT
-from worker.child.spec import Compress, InspectModel, Limits, Logged, Note, Rows
+from worker.child.protocol import Logged, Note
+from worker.child.spec import Compress, InspectModel, Limits, Rows
 from worker.child.supervise import Crashed, Finished, Reason, supervise
 
 LIMITS = Limits(seconds=250, memory_bytes=4 << 30, mapped_bytes=40 << 30)

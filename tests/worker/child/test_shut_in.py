@@ -17,7 +17,8 @@ from tests.support.child import FACTS
 from tests.support.hostile import ATTEMPTS
 from winnow.contract.declaration import Declaration
 from worker.child.layers import available_layers
-from worker.child.spec import InspectDataset, Limits, Logged, Note
+from worker.child.protocol import Logged, Note
+from worker.child.spec import InspectDataset, Limits
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 
 LAYERS = available_layers()

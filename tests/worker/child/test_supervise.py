@@ -13,19 +13,9 @@ from winnow.contract.declaration import Declaration
 from worker.child.fetching import Fetch, nothing_to_fetch
 from worker.child.layers import available_layers
 from worker.child.memory import resident_bytes
+from worker.child.protocol import Ended, Logged, Note, Refused
 from worker.child.spawn import spawn
-from worker.child.spec import (
-    CompareModels,
-    Ended,
-    Files,
-    InspectDataset,
-    Limits,
-    LoadModel,
-    Logged,
-    Note,
-    Refused,
-    Spec,
-)
+from worker.child.spec import CompareModels, Files, InspectDataset, Limits, LoadModel, Spec
 from worker.child.supervise import (
     Crashed,
     Ending,

@@ -9,7 +9,8 @@ import pytest
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
 from worker.child.messages import Messages
-from worker.child.spec import FROM_CHILD, Compress, Kept, Rows
+from worker.child.protocol import FROM_CHILD, Kept
+from worker.child.spec import Compress, Rows
 from worker.child.work import perform
 from worker.compression import pipeline
 
