@@ -16,8 +16,9 @@ from typing import TypeVar
 
 from app.storage.ports import Records
 from app.storage.records import Item, Job, Trial
+from worker.child.endings import Reason
 from worker.child.protocol import Kept, Note
-from worker.child.supervise import TICK_SECONDS, Reason
+from worker.child.supervise import TICK_SECONDS
 from worker.progress_record import ProgressRecord
 
 log = logging.getLogger(__name__)

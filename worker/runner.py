@@ -21,7 +21,8 @@ from winnow.contract.capability import CPU, INSPECT
 from winnow.contract.errors import Problem, Refusal
 from worker.blob_cache import BlobCache
 from worker.child import problems
-from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
+from worker.child.endings import Crashed, Ending, Failed, Finished, Reason, Stopped
+from worker.child.supervise import supervise
 from worker.durations import keep_durations, measured_durations
 from worker.handover import BlobHandover, Handover, NoHandover
 from worker.heartbeat import Heartbeat

@@ -5,8 +5,8 @@ from types import TracebackType
 from typing import Self
 
 from app import tracing
+from worker.child.endings import Reason, Watch
 from worker.child.protocol import Note, StepBegun
-from worker.child.supervise import Reason, Watch
 
 
 class TracedSteps:

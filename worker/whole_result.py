@@ -10,8 +10,8 @@ from typing import Final
 
 from app.storage.plain_file import open_plain
 from app.storage.records import Item, Job, Trial
+from worker.child.endings import Crashed, Ending, Failed, Stopped
 from worker.child.protocol import Logged
-from worker.child.supervise import Crashed, Ending, Failed, Stopped
 from worker.job_output import ARTIFACT, PAGE, read_report
 from worker.scratch import Scratch
 

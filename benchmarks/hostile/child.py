@@ -10,10 +10,11 @@ import onnx
 
 from benchmarks.parts import Row
 from tests.support.graphs import cnn
+from worker.child.endings import Finished, Reason
 from worker.child.layers import available_layers
 from worker.child.protocol import Note
 from worker.child.spec import InspectModel, Limits
-from worker.child.supervise import Finished, Reason, supervise
+from worker.child.supervise import supervise
 
 SHUT_IN, SANDBOX = "tests/worker/child/test_shut_in.py", "tests/worker/child/test_sandbox.py"
 REAL, SECCOMP = "tests/worker/child/test_real_work.py", "tests/worker/child/test_seccomp.py"

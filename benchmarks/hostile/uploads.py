@@ -13,9 +13,10 @@ import numpy as np
 from benchmarks.parts import Row
 from tests.support.fuzzing import FORMATS, Format, mutants, read
 from winnow.contract.declaration import Declaration
+from worker.child.endings import Crashed, Failed, Finished, Stopped
 from worker.child.protocol import Note
 from worker.child.spec import InspectDataset, InspectModel, Limits
-from worker.child.supervise import Crashed, Failed, Finished, Stopped, supervise
+from worker.child.supervise import supervise
 
 READERS_MUTATIONS: Final = 10_000
 CHILD_MUTATIONS: Final = 300

@@ -10,7 +10,7 @@ from app.storage.memory_blobs import MemoryBlobs, MemoryWriter
 from app.storage.ports import StoreAway
 from tests.worker.test_runner import Bench
 from worker import runner as runner_module
-from worker.child.supervise import Stopped
+from worker.child.endings import Stopped
 from worker.runner import Runner
 
 

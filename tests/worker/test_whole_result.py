@@ -21,7 +21,7 @@ from tests.support.graphs import cnn
 from tests.support.killed_drawing import CHILD, WAITS
 from tests.support.records import a_job, a_trial, an_inquiry, an_upload
 from winnow.contract.report import Report
-from worker.child.supervise import Crashed
+from worker.child.endings import Crashed
 from worker.runner import Runner
 from worker.scratch import Scratch
 from worker.whole_result import note_of, take_over, why_ended

@@ -14,6 +14,7 @@ from worker.compression.measure.timing import quiet
 from worker.compression.measure.timing.lock import WAIT_VARIABLE
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, lock_path
 
+CHILD = "worker.child"
 PASSED_ON = (
     "PATH",
     "LANG",

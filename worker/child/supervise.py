@@ -1,32 +1,25 @@
 """Watch over the child until it ends, by itself or by us. No sleeping: everything waits on the pipes.
 
-Finished   it sent its result          Crashed   it ended without a word: a signal, an exit code
-Failed     it sent, or earned, a       Stopped   the watch said so: cancelled, fenced, shutting down
-           problem (also the limits)
-
 A child may start nothing. What has to be measured in a fresh process it asks for, and waits; we start a child more
 for it, listen to that one meanwhile, and pass on the answer.
 """
 
-import contextlib
 import logging
 import os
 import select
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, assert_never
+from typing import assert_never
 
 from pydantic import ValidationError
 
-from winnow.contract.errors import Problem
 from worker.child import problems
+from worker.child.endings import Crashed, Ending, Failed, Finished, Stopped, Watch, crash, kill_group
 from worker.child.fetching import Fetch, Fetching, nothing_to_fetch
-from worker.child.files import lent_to_measure, named_files
+from worker.child.files import named_files
+from worker.child.measuring import answer_of, start_measuring
 from worker.child.memory import resident_bytes
 from worker.child.pausing import Pausing
 from worker.child.pipes import Lines, Outgoing
@@ -40,59 +33,18 @@ from worker.child.protocol import (
     Logged,
     Measure,
     Need,
-    Note,
     Refused,
     StepBegun,
 )
-from worker.child.spawn import Child, spawn
+from worker.child.spawn import CHILD, Child, spawn
 from worker.child.spec import Compress, Files, JudgeFinal, Limits, Measuring, Spec, Work
 from worker.child.strays import adopt_strays, end_descendants, own_children
 
 log = logging.getLogger(__name__)
 
-CHILD = "worker.child"
 TICK_SECONDS = 0.25
-GUARD_SECONDS = 2.0
 FROM_CHILD_BYTES = 64 * 2**20
 STDERR_BYTES, STDERR_LINE_BYTES = 256 * 2**10, 8192
-
-Reason = Literal["cancelled", "fenced", "shutdown", "store_away"]
-"""The last is for who has the work done: the child does not know the store."""
-
-
-class Watch(Protocol):
-    """Whoever has the work done. Neither method may raise."""
-
-    def note(self, note: Note) -> None: ...
-
-    def tick(self) -> Reason | None:
-        """Called every `TICK_SECONDS`. A reason stops the child."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """`peak_bytes`: the most memory that was seen in use by all of its processes together."""
-
-    result: dict[str, Any]
-    peak_bytes: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True)
-class Failed:
-    problem: Problem
-
-
-@dataclass(frozen=True)
-class Crashed:
-    how: str
-
-
-@dataclass(frozen=True)
-class Stopped:
-    why: Reason
-
-
-Ending = Finished | Failed | Crashed | Stopped
 
 
 def supervise(
@@ -278,58 +230,11 @@ class _Supervision:
         """In a child of its own, which may read what the one that asks may read, and write elsewhere."""
         if self._over is not None:
             return Ended(how="was stopped")
-        beside = asking.files.own
-        try:
-            lent = lent_to_measure(task, asking)
-            folder = Path(tempfile.mkdtemp(dir=beside.parent, prefix=f"{beside.name}-"))
-            child = spawn(folder, CHILD, self._threads)
-        except (ValueError, RuntimeError) as error:  # the latter for links in a circle
-            log.warning("%s: asked for what it may not have: %s", self._name, error)
-            return Ended(how="was not started")
-        except OSError as error:  # no room; or we were frozen, and another attempt ended the job
-            log.warning("%s: could not start what measures: %s", self._name, error)
-            full = problems.is_full(error)
-            return Refused(problem=problems.full_disk()) if full else Ended(how="was not started")
-        files = Files(own=folder, lent=lent)
-        ending = self._attend(child, asking.model_copy(update={"task": task, "files": files}))
-        match ending:
-            case Finished(result=result):
-                return Done(result=result)
-            case Failed(problem=problem):
-                return Refused(problem=problem)
-            case Crashed(how=how):
-                return Ended(how=how.removeprefix("its process "))
-            case Stopped():
-                return Ended(how="was stopped")
-            case _:
-                assert_never(ending)
+        started = start_measuring(task, asking, self._threads, self._name)
+        return answer_of(self._attend(*started)) if isinstance(started, tuple) else started
 
     def _keep_log(self, stderr: Lines) -> None:
         for line in stderr.read():
             if self._logged < STDERR_BYTES:
                 log.info("%s: %s", self._name, line.decode(errors="replace"))
             self._logged += len(line)
-
-
-def kill_group(guard: "subprocess.Popen[bytes]") -> None:
-    """Before the guard is waited for, because until then its number cannot become another process's."""
-    if guard.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(guard.pid, signal.SIGKILL)
-        guard.wait()
-
-
-def crash(child: Child) -> Crashed:
-    """How the child ended without a word; the guard ends as the work did."""
-    poll = select.poll()
-    poll.register(child.ended, 0)
-    ended = poll.poll(1000 * GUARD_SECONDS)
-    kill_group(child.guard)
-    code = child.guard.returncode
-    if not ended:
-        return Crashed("its process closed its pipe and hung")
-    return Crashed(
-        f"its process ended with {signal.Signals(-code).name}"
-        if code < 0
-        else f"its process exited with {code}"
-    )

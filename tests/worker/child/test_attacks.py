@@ -7,8 +7,9 @@ import pytest
 
 from tests.worker.child.test_shut_in import LAYERS, Watcher
 from winnow.contract.declaration import Declaration
+from worker.child.endings import Finished
 from worker.child.spec import InspectDataset, Limits
-from worker.child.supervise import Finished, supervise
+from worker.child.supervise import supervise
 
 attacks = pytest.importorskip("tests.support.attacks", reason="the attacks on .pt2 are not here yet")
 RUNS = "expressions: a comment that line breaks end"

@@ -12,10 +12,11 @@ import pytest
 from app.storage.ports import StoreAway
 from tests.worker.child.test_supervise import Watcher, child_that
 from worker.child import fetching
+from worker.child.endings import Failed, Finished, Stopped
 from worker.child.pipes import Outgoing
 from worker.child.protocol import Fetched, Need
 from worker.child.spec import InspectDataset, Limits
-from worker.child.supervise import Failed, Finished, Stopped, _Supervision
+from worker.child.supervise import _Supervision
 from worker.ranged_copy import other_bytes
 
 

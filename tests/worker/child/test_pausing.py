@@ -15,10 +15,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from worker.child import pausing
+from worker.child.endings import Failed
 from worker.child.pausing import Pausing
 from worker.child.spawn import _measure_lock
 from worker.child.spec import Limits, Work
-from worker.child.supervise import Failed, _is_judged, _Supervision
+from worker.child.supervise import _is_judged, _Supervision
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, process_timed_alone
 
 SUPERVISOR = """

@@ -10,8 +10,9 @@ from tests.support.tasks import compress_task
 from tests.worker.child.test_real_work import LIMITS, Watcher, attempt
 from winnow.contract.declaration import Declaration
 from winnow.contract.report import Report
+from worker.child.endings import Finished
 from worker.child.spec import InspectDataset, Rows
-from worker.child.supervise import Finished, supervise
+from worker.child.supervise import supervise
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 DECLARATION = Declaration.model_validate(

@@ -16,10 +16,11 @@ from tests.support.tasks import compress_task
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.report import Report
+from worker.child.endings import Crashed, Finished, Reason
 from worker.child.messages import UNANSWERED_EXIT
 from worker.child.protocol import Logged, Note
 from worker.child.spec import Compress, InspectModel, Limits, Rows
-from worker.child.supervise import Crashed, Finished, Reason, supervise
+from worker.child.supervise import supervise
 
 LIMITS = Limits(seconds=250, memory_bytes=4 << 30, mapped_bytes=40 << 30)
 INPUT = TensorSpec(name="x", dtype="float32", shape=["N", 3, 8, 8])

@@ -16,10 +16,11 @@ import pytest
 from tests.support.child import FACTS
 from tests.support.hostile import ATTEMPTS
 from winnow.contract.declaration import Declaration
+from worker.child.endings import Crashed, Ending, Failed, Finished, Reason, Stopped
 from worker.child.layers import available_layers
 from worker.child.protocol import Logged, Note
 from worker.child.spec import InspectDataset, Limits
-from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
+from worker.child.supervise import supervise
 
 LAYERS = available_layers()
 

@@ -10,22 +10,14 @@ import psutil
 import pytest
 
 from winnow.contract.declaration import Declaration
+from worker.child.endings import Crashed, Ending, Failed, Finished, Reason, Stopped
 from worker.child.fetching import Fetch, nothing_to_fetch
 from worker.child.layers import available_layers
 from worker.child.memory import resident_bytes
 from worker.child.protocol import Ended, Logged, Note, Refused
 from worker.child.spawn import spawn
 from worker.child.spec import CompareModels, Files, InspectDataset, Limits, LoadModel, Spec
-from worker.child.supervise import (
-    Crashed,
-    Ending,
-    Failed,
-    Finished,
-    Reason,
-    Stopped,
-    _Supervision,
-    supervise,
-)
+from worker.child.supervise import _Supervision, supervise
 
 
 class Watcher:
@@ -221,7 +213,7 @@ def asking(folder: Path, watcher: Watcher | None = None) -> tuple[_Supervision, 
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EAGAIN, errno.ENOENT])
-@pytest.mark.parametrize("failing", ["worker.child.supervise.spawn", "tempfile.mkdtemp"])
+@pytest.mark.parametrize("failing", ["worker.child.measuring.spawn", "tempfile.mkdtemp"])
 def test_what_cannot_be_started_to_measure_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, failing: str
 ) -> None:

@@ -16,8 +16,9 @@ from tests.support.tokenizer import archive, lines, tokenizer
 from tests.worker.child.test_real_work import LIMITS, Watcher, attempt
 from winnow.contract.declaration import Declaration
 from winnow.contract.report import Report
+from worker.child.endings import Finished
 from worker.child.spec import InspectDataset, Rows
-from worker.child.supervise import Finished, supervise
+from worker.child.supervise import supervise
 
 TEXTS = [{"s": " ".join("ab"[(n + i) % 2] for i in range(1 + n % 7)), "y": n % 3} for n in range(40)]
 
