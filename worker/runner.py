@@ -8,32 +8,31 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Final
 
 from app import tracing
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import study_of
-from app.storage.kinds import queue_of, wake_of
+from app.storage.kinds import queue_of
 from app.storage.ports import Blobs, Records, StoreAway
 from app.storage.records import FORGET_WORKER_SECONDS, Duration, Item, Job, Study, Taker, Trial, Wake
 from winnow.contract.capability import CPU, INSPECT
-from winnow.contract.errors import Problem, Refusal
+from winnow.contract.errors import Refusal
 from worker.blob_cache import BlobCache
 from worker.child import problems
-from worker.child.endings import Crashed, Ending, Failed, Finished, Reason, Stopped
+from worker.child.endings import Ending, Failed, Finished, Stopped
 from worker.child.supervise import supervise
 from worker.durations import keep_durations, measured_durations
 from worker.handover import BlobHandover, Handover, NoHandover
 from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
-from worker.job_output import store_of_failed, store_results
 from worker.leaving import Leaving
 from worker.named_work import named_work
+from worker.outcome import Outcome
 from worker.presence import HOST
-from worker.room import DISK_FULL, Room
-from worker.scratch import RETRYABLE, Scratch
-from worker.search_records import end_of_job
+from worker.room import Room
+from worker.scratch import Scratch
 from worker.share import own_threads
 from worker.traced_steps import TracedSteps
 from worker.whole_result import WORKER_DIED, note_of, take_over, why_ended
@@ -43,7 +42,6 @@ log = logging.getLogger(__name__)
 DRAINED_SECONDS: Final = 0.5
 """Between hints that a worker passes on: one that drains, until its parent has stopped asking for them, or one without
 room."""
-STORE_AGAIN_SECONDS: Final = 2.0
 
 
 class Runner:
@@ -156,13 +154,14 @@ class Runner:
         heartbeat = Heartbeat(
             self._records, item, self._settings.lease_seconds, self._leaving.over, handover.keep
         )
+        outcome = Outcome(self._records, self._blobs, self._queue, self._scratch, self._room, item, heartbeat)
         folder = self._scratch.folder(item)
         try:
             ending, durations = self._ending(item, folder, handover, heartbeat)
             with tracing.span("store"):
-                ending, changes = self._store(item, ending, folder, heartbeat)
+                ending, changes = outcome.store(ending, folder)
             heartbeat.report()
-            if not self._record(item, ending, changes, heartbeat):
+            if not outcome.record(ending, changes):
                 log.warning("%s: attempt %d was overtaken, its work is dropped", item.id, item.attempt)
             elif isinstance(ending, Finished):
                 keep_durations(self._records, durations)
@@ -239,110 +238,3 @@ class Runner:
         if not isinstance(item, Job) or not isinstance(ending, Finished):
             return []
         return measured_durations(self._records, item, folder, seconds, ending.peak_bytes)
-
-    def _store(
-        self, item: Item, ending: Ending, folder: Path, heartbeat: Heartbeat
-    ) -> tuple[Ending, dict[str, Any]]:
-        """Bring the results to safety. What the child left may turn its success into something else."""
-        curves = self._scratch.curves(item)
-        match ending:
-            case Finished(result=result):
-                pass
-            case Failed(problem=problem) if isinstance(item, Job):
-                return _insist(
-                    ending, lambda: store_of_failed(problem, folder, curves, self._blobs), heartbeat
-                )
-            case _:
-                return ending, {}
-        try:
-            return _insist(
-                ending, lambda: store_results(item, result, folder, curves, self._blobs), heartbeat
-            )
-        except Refusal as refusal:
-            return Failed(refusal.problem), {}
-        except Exception as error:  # whatever a child made up
-            log.exception("%s: the results could not be stored", item.id)
-            return Crashed(f"its results could not be stored ({type(error).__name__})"), {}
-
-    def _record(self, item: Item, ending: Ending, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
-        """False when this attempt is no longer the current one."""
-        match ending:
-            case Finished():
-                return self._finish(item, changes, heartbeat) or (
-                    isinstance(item, Job | Trial) and self._finish(item, _stopped_state(item), heartbeat)
-                )
-            case Failed(problem=problem):
-                return self._failed(item, problem, changes, heartbeat)
-            case Stopped(why=why):
-                return self._stopped(item, why, heartbeat)
-            case Crashed(how=how):
-                heartbeat.crashed(how)
-                return self._give_back(item, heartbeat, blame=True)
-            case _:
-                assert_never(ending)
-
-    def _failed(self, item: Item, problem: Problem, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
-        if problem.code == DISK_FULL:
-            self._room.ran_out()
-            if item.attempt < item.max_attempts:
-                heartbeat.crashed("the disk of its worker is full")
-                return self._give_back(item, heartbeat, blame=True)
-        return self._finish(item, changes | _failure(item, problem), heartbeat)
-
-    def _stopped(self, item: Item, why: Reason, heartbeat: Heartbeat) -> bool:
-        match why:
-            case "cancelled":
-                return self._finish(item, _stopped_state(item), heartbeat)
-            case "fenced":
-                return False
-            case "shutdown":
-                return self._give_back(item, heartbeat, blame=False)
-            case "store_away":
-                return self._give_back(item, heartbeat, blame=False, wake=False)
-            case _:
-                assert_never(why)
-
-    def _finish(self, item: Item, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
-        of_job = None
-        if isinstance(item, Trial) and item.role == "final" and changes["state"] == "finished":
-            of_job = end_of_job(changes)
-        finished = heartbeat.insist(
-            lambda: self._records.finish(item.id, item.attempt, time.time(), changes, of_job)
-        )
-        if finished:
-            log.info("%s: %s", item.id, changes["state"])
-            if changes["state"] not in RETRYABLE:  # such a job may go on after its checkpoints
-                self._scratch.clear(item.id)
-            if isinstance(item, Trial) and of_job is not None:
-                self._scratch.clear(item.job)
-        return finished
-
-    def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool, wake: bool = True) -> bool:
-        """Without `wake` nobody is told now: the reaper does, after a while."""
-        released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
-        if released and wake:
-            self._queue.publish(wake_of(item))
-        return released
-
-
-def _insist(
-    ending: Ending, store: Callable[[], dict[str, Any]], heartbeat: Heartbeat
-) -> tuple[Ending, dict[str, Any]]:
-    """Store until the store takes it, however long it is away: the work is done, and there is a lease. Unless there is
-    a reason to stop."""
-    while True:
-        try:
-            return ending, heartbeat.during(store)
-        except StoreAway as error:
-            log.warning("the store does not take the results: %s", error)
-            if (reason := heartbeat.wait(STORE_AGAIN_SECONDS)) is not None:
-                return Stopped(reason), {}
-
-
-def _stopped_state(item: Item) -> dict[str, Any]:
-    return {"state": "stopped_early" if isinstance(item, Trial) else "cancelled"}
-
-
-def _failure(item: Item, problem: Problem) -> dict[str, Any]:
-    state = "failed" if isinstance(item, Job | Trial) else "rejected"
-    return {"state": state, "problem": problem.model_dump(mode="json")}

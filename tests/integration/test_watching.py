@@ -109,7 +109,8 @@ def _check_log(log: str, job: str) -> None:
     assert not [line for line in log.splitlines() if job in line and not line.startswith("{")]
     loggers = {entry["logger"].split(".")[0] for entry in entries}
     assert {"app", "worker", "celery", "uvicorn"} <= loggers
-    of_work = [entry for entry in entries if entry["logger"] == "worker.runner" and job in entry["message"]]
+    both = ("worker.runner", "worker.outcome")
+    of_work = [entry for entry in entries if entry["logger"] in both and job in entry["message"]]
     assert len(of_work) >= 2
     named = {"job": job, "attempt": 1, "owner": "local", "request_id": "the-one"}
     for entry in of_work:

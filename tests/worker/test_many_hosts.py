@@ -9,6 +9,7 @@ from app.settings import Settings
 from app.storage.memory_blobs import MemoryBlobs, MemoryWriter
 from app.storage.ports import StoreAway
 from tests.worker.test_runner import Bench
+from worker import outcome
 from worker import runner as runner_module
 from worker.child.endings import Stopped
 from worker.runner import Runner
@@ -66,7 +67,7 @@ class Away(MemoryBlobs):
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(runner_module, "STORE_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(outcome, "STORE_AGAIN_SECONDS", 0.0)
     bench = Bench(tmp_path)
     bench.blobs = Away()
     bench.runner = Runner(
