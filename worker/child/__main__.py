@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.child import guard, reach, sandbox
-from worker.child.imports import uncollected
+from worker.child.imports import import_on_use, uncollected
 from worker.child.landlock import Reach
 from worker.compression.machine.memory import LIMIT_VARIABLE
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, time_alone
@@ -34,6 +34,7 @@ def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
     if specification["task"]["kind"] == "load_model":
         _load_model(specification["task"], descriptor)
     else:
+        import_on_use()
         with uncollected():
             from worker.child.messages import Messages
             from worker.child.work import send_outcome
