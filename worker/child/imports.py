@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any, Final
 
 ON_USE: Final = ("sympy", "onnx_ir._symbolic_shapes")
-"""What onnx_ir imports to compute with the names of sizes, which nothing here does: a fifth of the time of all that a job
-imports."""
+"""What onnx_ir imports to compute with the names of sizes, which nothing here does: a fifth of the time that a job's imports
+take."""
 
 
 def import_on_use() -> None:
