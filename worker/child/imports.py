@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any, Final
 
 ON_USE: Final = ("sympy", "onnx_ir._symbolic_shapes")
-"""What onnx_ir imports to compute with the names of sizes, which nothing here does: a fifth of the time that a job's imports
-take."""
+"""What onnx_ir imports to compute with the names of sizes, which nothing here does: a fifth of what a job imports, by
+time."""
 
 
 def import_on_use() -> None:
