@@ -9,13 +9,12 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from winnow.contract.errors import Problem
 from worker.child.protocol import Note
-from worker.child.spawn import Child
+from worker.child.spawn import Child, Guard
 
 GUARD_SECONDS = 2.0
 
@@ -58,7 +57,7 @@ class Stopped:
 Ending = Finished | Failed | Crashed | Stopped
 
 
-def kill_group(guard: "subprocess.Popen[bytes]") -> None:
+def kill_group(guard: Guard) -> None:
     """Before the guard is waited for, because until then its number cannot become another process's."""
     if guard.returncode is None:
         with contextlib.suppress(ProcessLookupError):
@@ -72,7 +71,7 @@ def crash(child: Child) -> Crashed:
     poll.register(child.ended, 0)
     ended = poll.poll(1000 * GUARD_SECONDS)
     kill_group(child.guard)
-    code = child.guard.returncode
+    code = child.guard.returncode or 0
     if not ended:
         return Crashed("its process closed its pipe and hung")
     return Crashed(

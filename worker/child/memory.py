@@ -7,11 +7,11 @@ import psutil
 
 
 def resident_bytes(group: int) -> int:
-    """Resident memory of the guard and all below it, shared memory too. Pages of files are the page cache's."""
+    """Resident memory of all below the guard, shared memory too. Pages of files are the page cache's; the guard has no
+    more than it shares with what is below it."""
     total = 0
     with contextlib.suppress(psutil.Error):
-        guard = psutil.Process(group)
-        for process in [guard, *guard.children(recursive=True)]:
+        for process in psutil.Process(group).children(recursive=True):
             total += _own_bytes(process.pid)
     return total
 

@@ -1,4 +1,4 @@
-"""Start the child: a new session, three pipes, and an environment in which there is nothing to steal."""
+"""Start the child: a new session, four pipes, and an environment in which there is nothing to steal."""
 
 import os
 import subprocess
@@ -6,8 +6,10 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
+from worker.child.fork_server import WORK
+from worker.child.forking import NoForkServer, fork
 from worker.child.reach import OUR_CODE
 from worker.compression.machine.threads import THREADS_VARIABLE
 from worker.compression.measure.timing import quiet
@@ -42,6 +44,15 @@ THREADS = (
 """What its libraries read: ours, torch, numpy, the tokenizers."""
 
 
+class Guard(Protocol):
+    """As much of `subprocess.Popen` as is asked of a guard."""
+
+    pid: int
+    returncode: int | None
+
+    def wait(self) -> int | None: ...
+
+
 @dataclass(frozen=True)
 class Child:
     """`ended` is a pipe that the guard alone holds: it is closed when the guard has ended.
@@ -49,7 +60,7 @@ class Child:
     What the work had started may hold `messages` and `stderr` open for longer.
     """
 
-    guard: subprocess.Popen[bytes]
+    guard: Guard
     orders: IO[bytes]
     messages: IO[bytes]
     stderr: IO[bytes]
@@ -61,36 +72,50 @@ class Child:
                 pipe.close()
 
 
-def spawn(folder: Path, module: str, threads: int | None = None) -> Child:
+def spawn(folder: Path, module: str, threads: int | None = None, what: str = WORK) -> Child:
     """Start the child with `folder` as its home and scratch; its first order is its `Spec`. Its libraries take so many
-    `threads`, or as they like; the worker's own variables win.
+    `threads`, or as they like; the worker's own variables win. `what` it is for, as a fork server has it.
 
     Its process group is led by the guard. Raises `OSError` where the system has no room for a process more.
     """
-    ours, theirs = os.pipe()
-    messages = os.fdopen(ours, "rb", buffering=0)
+    ours: list[IO[bytes]] = []
+    theirs: list[int] = []
     try:
-        guard = subprocess.Popen(
-            # -P, -s: modules come from our code and its libraries, never from the folder that the child writes in
-            [sys.executable, "-P", "-s", "-m", module, str(theirs), str(folder)],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[theirs],
-            start_new_session=True,
-            env=_environment(folder, threads),
-            cwd=folder,
-        )
+        for child_reads in (True, False, False, False):
+            reading, writing = os.pipe()
+            theirs.append(reading if child_reads else writing)
+            ours.append(os.fdopen(writing, "wb", 0) if child_reads else os.fdopen(reading, "rb", 0))
+        guard = _guard(folder, module, _environment(folder, threads), what, theirs)
     except BaseException:
-        messages.close()
+        for pipe in ours:
+            pipe.close()
         raise
     finally:
-        os.close(theirs)
-    assert guard.stdin is not None
-    assert guard.stdout is not None
-    assert guard.stderr is not None
-    return Child(guard, guard.stdin, messages, guard.stderr, guard.stdout)
+        for descriptor in theirs:
+            os.close(descriptor)
+    orders, ended, stderr, messages = ours
+    return Child(guard, orders, messages, stderr, ended)
+
+
+def _guard(
+    folder: Path, module: str, environment: dict[str, str], what: str, descriptors: list[int]
+) -> Guard:
+    """From a fork server, or by itself."""
+    if module == CHILD:
+        with suppress(NoForkServer):
+            return fork(what, folder, environment, descriptors)
+    stdin, stdout, stderr, messages = descriptors
+    return subprocess.Popen(
+        # -P, -s: modules come from our code and its libraries, never from the folder that the child writes in
+        [sys.executable, "-P", "-s", "-m", module, str(messages), str(folder)],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=[messages],
+        start_new_session=True,
+        env=environment,
+        cwd=folder,
+    )
 
 
 def _environment(folder: Path, threads: int | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from worker.child import problems
 from worker.child.endings import Crashed, Ending, Failed, Finished, Stopped, Watch, crash, kill_group
 from worker.child.fetching import Fetch, Fetching, nothing_to_fetch
 from worker.child.files import named_files
+from worker.child.forking import servers
 from worker.child.measuring import answer_of, start_measuring
 from worker.child.memory import resident_bytes
 from worker.child.pausing import Pausing
@@ -127,7 +128,7 @@ class _Supervision:
         finally:
             self._guards.pop()
             kill_group(child.guard)
-            end_descendants(spared=self._others.union(self._guards))
+            end_descendants(spared=self._others.union(self._guards, servers()))
             child.close()
 
     def _listen(self, child: Child, spec: Spec) -> Ending:

@@ -237,9 +237,8 @@ def test_nothing_is_started_for_what_is_over(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["feed.npz", "model.onnx"]
 
 
-def test_resident_memory_counts_the_children_too() -> None:
+def test_resident_memory_is_that_of_all_below() -> None:
     own = resident_bytes(os.getpid())
-    assert own > 1 << 20
     with psutil.Popen(["python3", "-c", "x = b'x' * (1 << 26); input()"], stdin=-1) as child:
         deadline = time.monotonic() + 20
         while resident_bytes(os.getpid()) < own + (1 << 25) and time.monotonic() < deadline:

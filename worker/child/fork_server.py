@@ -1,0 +1,128 @@
+"""`python -m worker.child.fork_server FD WHAT …`: import what children need, then fork one for each request on FD.
+
+    worker ─── fork server ─── (ends at once) ─── child, which the worker inherits (`strays.adopt_strays`)
+
+What a child imports takes longer than many a job. Here that is done once: a child begins with the modules in memory,
+their pages shared until they are written, and otherwise as one that was started by itself, as `worker.child`. A fork
+server reads nothing that anybody has sent, starts no threads, and ends when the worker does, or after IDLE_SECONDS.
+
+A request is JSON {"folder": …, "environment": {…}} with the descriptors of the child's stdin, stdout, stderr and
+messages; the answer is the child's number, or minus an `errno`.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from worker.child import __main__ as child
+from worker.child.imports import import_on_use, uncollected
+
+IDLE_SECONDS: Final = 60.0
+ROOM: Final = "-" * 1000
+"""The last argument: where a child writes its own."""
+REQUEST_BYTES: Final = 2**17
+WORK, LOAD = "work", "load"
+MODULES: Final = {
+    WORK: (
+        "worker.child.messages",
+        "worker.child.work",
+        *(
+            f"worker.child.tasks.{name}"
+            for name in ("comparing", "datasets", "inquiries", "jobs", "models", "pages", "students")
+        ),
+    ),
+    LOAD: ("worker.compression.measure.apart.fresh",),
+}
+"""By what the children are for: to work, or to load a model, which is measured with little else in memory."""
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    with uncollected():
+        if sys.argv[2] == WORK:
+            import_on_use()
+        for name in MODULES[sys.argv[2]]:
+            importlib.import_module(name)
+    gc.freeze()
+    if (request := _serve(control)) is None:
+        os._exit(0)
+    _begin(*request)
+    child.main()
+
+
+def _serve(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Return in each child with its request, and in the server when nobody asks any more."""
+    control.settimeout(IDLE_SECONDS)
+    with control, suppress(TimeoutError):
+        while True:
+            message, descriptors, *_ = socket.recv_fds(control, REQUEST_BYTES, 4)
+            if not message:
+                break
+            if (number := _fork()) == 0:
+                return json.loads(message), descriptors
+            for each in descriptors:
+                os.close(each)
+            control.send(str(number).encode())
+    return None
+
+
+def _fork() -> int:
+    """0 in the child; its number, or minus an `errno`, in the server. What is between both ends at once."""
+    reading, writing = os.pipe()
+    try:
+        if (between := os.fork()) == 0:
+            os.close(reading)
+            try:
+                number = os.fork()
+            except OSError as error:
+                number = -(error.errno or 1)
+            if number == 0:
+                os.close(writing)
+                return 0
+            os.write(writing, str(number).encode())
+            os._exit(0)
+        os.waitpid(between, 0)
+        return int(os.read(reading, 64))
+    except OSError as error:
+        return -(error.errno or 1)
+    finally:
+        with suppress(OSError):  # in the child, which has closed its own
+            os.close(writing)
+        with suppress(OSError):
+            os.close(reading)
+
+
+def _begin(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Be as `spawn` would have started us."""
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    *standard, messages = descriptors
+    for ours, theirs in enumerate(standard):
+        os.dup2(theirs, ours)
+        os.close(theirs)
+    sys.argv = ["worker.child", str(messages), request["folder"]]
+    with suppress(OSError, ValueError, IndexError):
+        _show([sys.executable, "-P", "-s", "-m", *sys.argv])
+
+
+def _show(arguments: list[str]) -> None:
+    """Stand in the list of processes with these arguments."""
+    fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    begin, end = int(fields[45]), int(fields[46])  # `arg_start` and `arg_end`, proc(5)
+    line = b"\0".join(map(os.fsencode, arguments))[: end - begin - 1]
+    if begin:
+        ctypes.memmove(begin, line.ljust(end - begin, b"\0"), end - begin)
+
+
+if __name__ == "__main__":
+    main()
