@@ -32,6 +32,7 @@ from celery.signals import (
     setup_logging,
     worker_init,
     worker_process_init,
+    worker_process_shutdown,
     worker_ready,
     worker_shutting_down,
 )
@@ -44,6 +45,7 @@ from app.storage.ids import new_id
 from app.storage.open import open_blobs, open_records
 from app.storage.records import Wake
 from winnow.contract.capability import canonical
+from worker.child import forking
 from worker.compression.measure.apart.parent import die_with_parent
 from worker.housekeeping import Housekeeping
 from worker.leaving import Leaving
@@ -132,6 +134,11 @@ def _begin_pool_process(**_: Any) -> None:
     die_with_parent(signal.SIGKILL, os.getppid())
     tracing.start("winnow-worker")
     runner()  # its imports and connections now, not in front of the first job
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _end_pool_process(**_: Any) -> None:
+    forking.end_servers()
 
 
 def _stop_work(_signal: int, _frame: FrameType | None) -> None:

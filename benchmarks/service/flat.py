@@ -31,7 +31,8 @@ Samples = dict[str, list[tuple[float, float]]]
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    with service(folder / "var", WINNOW_LOG_LEVEL="WARNING") as running, Client(running.url) as winnow:
+    settings = {"WINNOW_LOG_LEVEL": "WARNING", "WINNOW_QUIET_WAIT_SECONDS": "0"}  # it will not be quiet
+    with service(folder / "var", **settings) as running, Client(running.url) as winnow:
         samples, done = _loaded(running, winnow, random.Random(0))
         yield Row("flat", "jobs", "all end", f"{done} in {MINUTES:g} minutes", done > 0)
         for what, taken in sorted(samples.items()):

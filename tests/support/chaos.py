@@ -248,8 +248,10 @@ def perform(stage: Scene, case: str, jobs: int) -> Outcome:
 
 
 def _request(model: str) -> dict[str, Any]:
-    """The job that is over soonest: what is killed is its process, whatever that computes."""
-    return {"model": model, "recipe": {"steps": [{"kind": "float16"}]}, "benchmark": {"rounds": 9}}
+    """A job that waits until somebody may have seen it, and is over soon then: what is killed is its process, whatever
+    that computes."""
+    steps = [{"kind": "no_op", "seconds": 1.5}, {"kind": "float16"}]
+    return {"model": model, "recipe": {"steps": steps}, "benchmark": {"rounds": 9}}
 
 
 def _work(scene: Scene, id: str) -> list[Any]:

@@ -6,8 +6,8 @@ What a child imports takes longer than many a job. Here that is done once: a chi
 their pages shared until they are written, and otherwise as one that was started by itself, as `worker.child`. A fork
 server reads nothing that anybody has sent, starts no threads, and ends when the worker does, or after IDLE_SECONDS.
 
-A request is JSON {"folder": …, "environment": {…}} with the descriptors of the child's stdin, stdout, stderr and
-messages; the answer is the child's number, or minus an `errno`.
+It says READY when all is imported. A request is JSON {"folder": …, "environment": {…}} with the descriptors of the
+child's stdin, stdout, stderr and messages; the answer is the child's number, or minus an `errno`.
 """
 
 import ctypes
@@ -23,10 +23,12 @@ from typing import Any, Final
 
 from worker.child import __main__ as child
 from worker.child.imports import import_on_use, uncollected
+from worker.compression.measure.apart.parent import die_with_parent
 
 IDLE_SECONDS: Final = 60.0
 ROOM: Final = "-" * 1000
 """The last argument: where a child writes its own."""
+READY: Final = b"ready"
 REQUEST_BYTES: Final = 2**17
 WORK, LOAD = "work", "load"
 MODULES: Final = {
@@ -44,6 +46,7 @@ MODULES: Final = {
 
 
 def main() -> None:
+    die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     with uncollected():
@@ -61,7 +64,8 @@ def main() -> None:
 def _serve(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Return in each child with its request, and in the server when nobody asks any more."""
     control.settimeout(IDLE_SECONDS)
-    with control, suppress(TimeoutError):
+    with control, suppress(TimeoutError, ConnectionError):
+        control.send(READY)
         while True:
             message, descriptors, *_ = socket.recv_fds(control, REQUEST_BYTES, 4)
             if not message:

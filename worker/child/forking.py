@@ -1,4 +1,5 @@
-"""Children from fork servers: one server for each environment and purpose, started when it is needed."""
+"""Children from fork servers. There is one for each environment and purpose, once the first piece of work is over: that
+one, and whoever comes while a server imports, is started by itself, so nobody ever waits for a server."""
 
 import atexit
 import json
@@ -8,15 +9,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
-from worker.child.fork_server import ROOM
+from worker.child.fork_server import READY, ROOM
 from worker.child.strays import adopt_strays
 
+ANSWER_SECONDS: Final = 5.0
+"""One that does not answer for so long is given up."""
 OWN: Final = ("HOME", "TMPDIR")
-"""Variables that each child has of its own, and that nothing reads while it is imported."""
+"""Variables that each child has of its own; nothing that is imported reads them. A server has those of the child before
+it."""
 
 
 class NoForkServer(Exception):
@@ -47,7 +51,8 @@ class Adopted:
 
 class _Server:
     def __init__(self, what: str, environment: Mapping[str, str]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(ANSWER_SECONDS)
         with theirs:
             self.process = subprocess.Popen(
                 [
@@ -64,19 +69,30 @@ class _Server:
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env={**environment, **dict.fromkeys(OWN, os.sep)},
+                env=environment,
                 cwd=os.sep,
             )
-        self._control = ours
+        self._is_ready = False
 
-    def fork(self, request: bytes, descriptors: Sequence[int]) -> int:
-        """The number of the new process, ours from now on. Raises `ConnectionError` where the server is gone."""
-        socket.send_fds(self._control, [request], descriptors)
-        if not (answer := self._control.recv(64)):
-            raise ConnectionResetError
-        if (number := int(answer)) <= 0:
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has imported all, so that it answers at once."""
+        with suppress(BlockingIOError):
+            self._is_ready = self._is_ready or bool(self._control.recv(len(READY), socket.MSG_DONTWAIT))
+        return self._is_ready
+
+    def fork(self, request: bytes, descriptors: Sequence[int]) -> Adopted:
+        """Raises `NoForkServer` where it is gone."""
+        try:
+            socket.send_fds(self._control, [request], descriptors)
+            number = int(self._control.recv(64) or 0)
+        except (ConnectionError, TimeoutError) as error:
+            raise NoForkServer from error
+        if number == 0:
+            raise NoForkServer
+        if number < 0:
             raise OSError(-number, os.strerror(-number))
-        return number
+        return Adopted(number)
 
     def close(self) -> None:
         self._control.close()
@@ -85,49 +101,56 @@ class _Server:
 
 
 _servers: dict[tuple[object, ...], _Server] = {}
-_one_at_a_time = Lock()
+
+
+def prepare(what: str, environment: Mapping[str, str]) -> None:
+    """Have a server for later children, unless there is one."""
+    for known, server in [*_servers.items()]:
+        if known[0] == os.getpid() and server.process.poll() is not None:
+            del _servers[known]
+            server.close()
+    with suppress(OSError):
+        if (key := _key(what, environment)) not in _servers:
+            _servers[key] = _Server(what, environment)
 
 
 def fork(what: str, folder: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> Adopted:
     """Have a child begin as `worker.child`, with `folder` for its home, and these for stdin, stdout, stderr, messages.
 
-    Raises `NoForkServer`, and `OSError` where there is no such folder, or no room for a process more.
+    Raises `NoForkServer`, also where one is still importing, and `OSError` where there is no such folder, or no room
+    for a process more.
     """
     folder.stat()
     adopt_strays()
-    request = json.dumps({"folder": str(folder), "environment": dict(environment)}).encode()
-    with _one_at_a_time:
-        for _ in range(2):  # it may just have ended, because nobody asked for long
-            try:
-                return Adopted(_server(what, environment).fork(request, descriptors))
-            except ConnectionError:
-                continue
-    raise NoForkServer
+    key = _key(what, environment)
+    server = _servers.get(key)
+    if server is None or not server.is_ready:
+        raise NoForkServer
+    try:
+        request = {"folder": str(folder), "environment": dict(environment)}
+        return server.fork(json.dumps(request).encode(), descriptors)
+    except NoForkServer:
+        _servers.pop(key).close()
+        raise
+
+
+def _key(what: str, environment: Mapping[str, str]) -> tuple[object, ...]:
+    shared = frozenset((name, value) for name, value in environment.items() if name not in OWN)
+    return os.getpid(), what, shared
 
 
 def servers() -> set[int]:
     """The processes that are fork servers of this one."""
-    return {server.process.pid for (owner, *_), server in _servers.items() if owner == os.getpid()}
-
-
-def _server(what: str, environment: Mapping[str, str]) -> _Server:
-    """One that runs, as far as can be told."""
-    for key, server in [*_servers.items()]:
-        if key[0] == os.getpid() and server.process.poll() is not None:
-            server.close()
-            del _servers[key]
-    shared = frozenset((name, value) for name, value in environment.items() if name not in OWN)
-    key = (os.getpid(), what, shared)
-    if key not in _servers:
-        try:
-            _servers[key] = _Server(what, environment)
-        except OSError as error:
-            raise NoForkServer from error
-    return _servers[key]
+    return {
+        server.process.pid
+        for (owner, *_), server in _servers.items()
+        if owner == os.getpid() and server.process.poll() is None
+    }
 
 
 @atexit.register
-def _close_all() -> None:
+def end_servers() -> None:
+    """They would end by themselves, but later than this process."""
     for (owner, *_), server in _servers.items():
         if owner == os.getpid():
             server.close()

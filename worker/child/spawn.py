@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from worker.child.fork_server import WORK
-from worker.child.forking import NoForkServer, fork
+from worker.child.fork_server import LOAD, WORK
+from worker.child.forking import NoForkServer, fork, prepare
 from worker.child.reach import OUR_CODE
 from worker.compression.machine.threads import THREADS_VARIABLE
 from worker.compression.measure.timing import quiet
@@ -116,6 +116,12 @@ def _guard(
         env=environment,
         cwd=folder,
     )
+
+
+def prepare_for_more(folder: Path, threads: int | None) -> None:
+    """Behind a child in this folder: have the imports of later ones begin, where they are not done."""
+    for what in (WORK, LOAD):
+        prepare(what, _environment(folder, threads))
 
 
 def _environment(folder: Path, threads: int | None) -> dict[str, str]:

@@ -37,7 +37,7 @@ from worker.child.protocol import (
     Refused,
     StepBegun,
 )
-from worker.child.spawn import CHILD, Child, spawn
+from worker.child.spawn import CHILD, Child, prepare_for_more, spawn
 from worker.child.spec import Compress, Files, JudgeFinal, Limits, Measuring, Spec, Work
 from worker.child.strays import adopt_strays, end_descendants, own_children
 
@@ -83,7 +83,10 @@ def supervise(
         alone=_is_judged(task),
     )
     name = f"{folder.parent.name}/{folder.name}"
-    return _Supervision(task, limits, watch, name, threads, fetch).run(spec, module)
+    ending = _Supervision(task, limits, watch, name, threads, fetch).run(spec, module)
+    if module == CHILD:
+        prepare_for_more(folder, threads)
+    return ending
 
 
 def _is_judged(task: Work) -> bool:
