@@ -1,7 +1,7 @@
 """A network like MobileNetV2 with a quarter of ResNet-20's multiply-accumulates, new weights, that learns from it.
 
-Beside values inside both networks (`features: auto`) soft labels alone, with the same seeds. Settings were chosen on the
-last 1,000 training images.
+Beside values inside both networks (`features: auto`) soft labels alone, with the same seeds. Settings were chosen on
+the last 1,000 training images.
 """
 
 import logging
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
