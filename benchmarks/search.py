@@ -28,6 +28,7 @@ from app.settings import Settings
 from benchmarks.shared_data import SHARED, Prepared, prepare
 from benchmarks.table import Row, measure
 from winnow.client import Client
+from winnow.client.errors import ServiceProblem
 from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Job, JobRequest
@@ -104,7 +105,11 @@ def best_of_presets(name: str, folder: Path) -> tuple[Path, float, str]:
         for preset in presets():
             seconds = max(10, SECONDS // len(presets()))
             spec = search("latency", seconds) if is_search(preset.name) else None
-            job = winnow.wait(winnow.submit(asked(winnow, name, folder, {"preset": preset.name}, spec)).id)
+            request = asked(winnow, name, folder, {"preset": preset.name}, spec)
+            try:
+                job = winnow.wait(winnow.submit(request).id)
+            except ServiceProblem:  # it is not for this model
+                continue
             reached = winnow.report(job.id).latency[0].speedup if job.outcome == "accepted" else None
             if reached is not None and reached > speed:
                 best, speed, by = artifact_of("preset", name, folder), reached, preset.name

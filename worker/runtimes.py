@@ -19,18 +19,23 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 MAX_VERSION_CHARACTERS = 100
 
 
-@functools.cache
 def installed_runtimes() -> dict[str, str]:
-    """{"onnxruntime-cpu": "1.32.0", "torch": "2.13.0"}: name → version. Found out once; empty where it cannot be."""
-    command = [sys.executable, "-P", "-m", __name__]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    """{"onnxruntime-cpu": "1.32.0", "torch": "2.13.0"}: name → version. Empty where that cannot be found out, which is
+    then tried again at the next call."""
     try:
-        process = subprocess.run(
-            command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True, env=environment
-        )
+        return _looked_up()
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("could not find out which runtimes are installed: %s", error)
         return {}
+
+
+@functools.cache
+def _looked_up() -> dict[str, str]:
+    command = [sys.executable, "-P", "-m", __name__]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.run(
+        command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True, env=environment
+    )
     versions: dict[str, str] = json.loads(process.stdout.splitlines()[-1])  # behind what libraries print
     return {name: number[:MAX_VERSION_CHARACTERS] for name, number in versions.items()}
 

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.pages import charts, words
-from app.pages.assets import VERSION
+from app.pages.assets import MODULES, VERSION
 from winnow.contract import units
 
 POLICY: Final = (
@@ -54,7 +54,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= FILTERS
-    made.globals |= {"charts": charts}
+    made.globals |= {"charts": charts, "modules": MODULES}
     return made
 
 

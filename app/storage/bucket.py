@@ -28,8 +28,12 @@ PART_BYTES: Final = 5 * 2**20
 PARTS_IN_FLIGHT: Final = 1
 """With two an upload takes 17 MiB of the process's memory, with one 11; and is no slower where the server is near."""
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
-REQUEST_TIMEOUT: Final = timedelta(seconds=60)
-"""Of one part, or one range: some MiB."""
+SILENCE: Final = timedelta(seconds=60)
+"""How long a server may say nothing: over the sending of one part or range of some MiB, and between the signs of life
+of one that puts an object of many parts together."""
+REQUEST_TIMEOUT: Final = timedelta(minutes=15)
+"""Of a request with its answer: putting an object together "could take several minutes" (S3's
+CompleteMultipartUpload)."""
 RETRY: Final[Any] = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=15),
@@ -114,6 +118,7 @@ def open_bucket(url: str) -> Bucket:
     secrets = _shared_credentials() if address.scheme == "s3" else {}
     client: Any = {
         "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": SILENCE,
         "timeout": REQUEST_TIMEOUT,
         "allow_http": True,  # the endpoint says which it is, and the operator named it
     }

@@ -4,6 +4,8 @@ The package carries weights and vocabulary. The network is written here in plain
 in the system's temporary folder:
 
     input_ids, attention_mask int64 [N, L]  →  sentence float32 [N, 384], of length 1
+
+or with a head of classes, its weights drawn with seed 0, in place of the last normalisation: → logits float32 [N, C].
 """
 
 import json
@@ -31,12 +33,13 @@ LENGTH: Final = 32
 """Tokens of a sentence; longer ones are cut."""
 
 
-def minilm() -> Path:
-    """The ONNX file, made on the first call. Raises `CalledProcessError` where the package cannot be had."""
-    path = KEPT / "minilm.onnx"
+def minilm(classes: int = 0) -> Path:
+    """The ONNX file, made on the first call; 0 classes: no head. Raises `CalledProcessError` where the package cannot
+    be had."""
+    path = KEPT / (f"minilm-{classes}.onnx" if classes else "minilm.onnx")
     if not path.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
-        _export(_weights(_file("model.safetensors")), path)
+        _export(_weights(_file("model.safetensors")), path, classes)
     return path
 
 
@@ -126,14 +129,15 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """BERT with mean pooling, as sentence-transformers runs it."""
+    """BERT with mean pooling, as sentence-transformers runs it; `head` may take the place of the normalisation."""
 
-    def __init__(self, words: int, places: int) -> None:
+    def __init__(self, words: int, places: int, classes: int) -> None:
         super().__init__()
         self.words, self.places = nn.Embedding(words, WIDTH), nn.Embedding(places, WIDTH)
         self.kind = nn.Parameter(torch.zeros(WIDTH))
         self.norm = nn.LayerNorm(WIDTH, 1e-12)
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.head = nn.Linear(WIDTH, classes) if classes else None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         shown = attention_mask.float()
@@ -142,7 +146,7 @@ class Encoder(nn.Module):
         for layer in self.layers:
             x = layer(x, (1 - shown)[:, None, None, :] * -1e4)
         mean = (x * shown[:, :, None]).sum(1) / shown.sum(1, keepdim=True)
-        return nn.functional.normalize(mean, dim=1)
+        return nn.functional.normalize(mean, dim=1) if self.head is None else self.head(mean)
 
 
 RENAMED: Final = {
@@ -160,11 +164,12 @@ RENAMED: Final = {
 """Part of a name in the file → its part here, first match first."""
 
 
-def _export(weights: dict[str, Tensor], path: Path) -> None:
+def _export(weights: dict[str, Tensor], path: Path, classes: int) -> None:
     kinds = weights.pop("embeddings.token_type_embeddings.weight")
     state = {_renamed(name): w for name, w in weights.items() if not name.startswith("pooler")}
-    encoder = Encoder(len(state["words.weight"]), len(state["places.weight"]))
-    encoder.load_state_dict({**state, "kind": kinds[0]})
+    torch.manual_seed(0)
+    encoder = Encoder(len(state["words.weight"]), len(state["places.weight"]), classes)
+    encoder.load_state_dict({**encoder.state_dict(), **state, "kind": kinds[0]})
     ids, mask = (
         torch.ones((2, 8), dtype=torch.int64) for _ in range(2)
     )  # one tensor twice would be one input
@@ -177,7 +182,7 @@ def _export(weights: dict[str, Tensor], path: Path) -> None:
             (ids, mask),
             str(partial),
             input_names=["input_ids", "attention_mask"],
-            output_names=["sentence"],
+            output_names=["logits" if classes else "sentence"],
             dynamic_shapes=(axes, axes),
             dynamo=True,
             external_data=False,

@@ -52,6 +52,16 @@ def test_pages_are_whole_and_hold_neither_script_nor_style(api: Served, shown: W
         assert answer.text.rstrip().endswith("</html>"), what
 
 
+def test_a_page_names_every_module_that_its_script_waits_for(api: Served) -> None:
+    """A browser then fetches all of them at once; those that a script asks for later are not among them."""
+    seen = Seen(api.http.get("/", headers=HTML).text)
+    named = [a["href"] for tag, a in seen.elements if tag == "link" and a.get("rel") == "modulepreload"]
+    modules = {str(address).rpartition("/")[2] for address in named}
+    text = "".join(FILES[name].decode() for name in ("main.js", *modules))
+    assert modules == set(re.findall(r'^import [^;]*"\./(.+?)"', text, re.MULTILINE))
+    assert {"live.js", "service.js"} <= modules
+
+
 def test_every_link_of_a_page_leads_somewhere_and_none_elsewhere(api: Served, shown: World) -> None:
     for path in shown.pages().values():
         seen = Seen(api.http.get(path, headers=HTML).text)
@@ -207,7 +217,7 @@ def test_assets_are_kept_for_good_by_their_version(api: Served) -> None:
     addresses = [
         f"/{it.removeprefix('./')}" for it in (*seen.values("src"), *seen.values("href")) if "assets" in it
     ]
-    assert len(addresses) == 3
+    assert {address.rpartition(".")[2] for address in addresses} == {"css", "js", "svg"}
     for address in addresses:
         answer = api.http.get(address)
         assert "immutable" in answer.headers["cache-control"]

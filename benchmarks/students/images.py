@@ -1,0 +1,117 @@
+"""ResNet-20 on CIFAR-10's JPEG images: blocks and channels together beside channels alone, 10 epochs of distillation.
+
+Settings were chosen on the last 1,000 training images, which no training saw then.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.parts import Row
+from benchmarks.shared_data import IMAGENET, SHARED, UNIT
+from benchmarks.students.jobs import (
+    CHOOSING,
+    SEEDS,
+    Rows,
+    Steps,
+    epochs,
+    listed,
+    mean_drop,
+    reported,
+    service,
+    speed,
+    uploaded,
+)
+from winnow.client import Client
+from winnow.contract.report import Report
+
+MODEL: Final = SHARED / "models" / "resnet20-cifar10-jpeg.onnx"
+LEAST_TOP1, MOST_LATENCY = 0.865, 0.65
+TRAINED: Final = {
+    "kind": "distillation",
+    "epochs": epochs(10),
+    "batchnorm": "restored",
+    "batch_size": 64,
+    "learning_rate": 0.002,
+    "validation": 0.02,
+    "features": "auto",
+}
+
+
+def _blocks(share: float) -> dict[str, Any]:
+    return {"kind": "depth_pruning", "target": "blocks", "amount": share}
+
+
+def _channels(target: str, amount: float) -> dict[str, Any]:
+    return {"kind": "channel_pruning", "target": target, "amount": amount}
+
+
+EQUAL: Final[dict[float, dict[str, Steps]]] = {
+    0.5: {
+        "channels": [_channels("latency", 0.5)],
+        "blocks and channels": [_blocks(3 / 7), _channels("latency", 0.27)],
+    },
+    0.35: {
+        "channels": [_channels("latency", 0.65)],
+        "blocks and channels": [_blocks(4 / 7), _channels("latency", 0.39)],
+    },
+}
+"""By the share of the latency that is to be left."""
+HALF: Final[Steps] = [_blocks(4 / 7), _channels("macs", 0.1)]
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    with service(folder) as winnow:
+        dataset, parts = cifar(winnow, folder)
+        model = winnow.upload_model(MODEL).id
+        better = 0
+        for share, ways in EQUAL.items():
+            drops = []
+            for name, steps in ways.items():
+                reports = _reports(winnow, model, [*steps, TRAINED], dataset, parts)
+                drops.append(mean_drop(reports)[0])
+                yield Row("images", f"{name}, latency {share}", "", _measured(reports), True)
+            better += drops[1] <= drops[0]
+        yield Row(
+            "images", "blocks and channels at least as good", "at one of both", f"at {better}", better > 0
+        )
+        reports = _reports(winnow, model, [*HALF, TRAINED], dataset, parts)
+        top1, latency = np.mean([report.quality[0].after for report in reports]), 1 / speed(reports)
+        yield Row(
+            "images",
+            "blocks and channels, half the MACs",
+            f"≥ {100 * LEAST_TOP1} % at {MOST_LATENCY} of the latency",
+            _measured(reports),
+            bool(top1 >= LEAST_TOP1 and latency <= MOST_LATENCY),
+        )
+
+
+def cifar(winnow: Client, folder: Path) -> tuple[str, Rows]:
+    """The dataset of 14,000 images, and its rows by role."""
+    with np.load(SHARED / "data" / "cifar10_subset.npz") as archive:
+        arrays = {name: np.concatenate([archive[f"{name}_train"], archive[f"{name}_test"]]) for name in "xy"}
+    declared = {
+        "inputs": {"x": {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}},
+        "targets": {"array": "y"},
+        "augment": ["horizontal_flip", "padded_crop"],
+    }
+    if CHOOSING:
+        parts = {"training": (0, 9_000), "evaluation": (9_000, 10_000)}
+    else:
+        parts = {"training": (0, 10_000), "evaluation": (10_000, 14_000)}
+    return uploaded(winnow, folder, arrays, declared), {"calibration": (0, 512), **parts}
+
+
+def _reports(winnow: Client, model: str, steps: Steps, dataset: str, parts: Rows) -> list[Report]:
+    return [reported(winnow, model, steps, dataset, parts, seed=seed) for seed in SEEDS]
+
+
+def _measured(reports: list[Report]) -> str:
+    lost, error = mean_drop(reports)
+    macs = [report.macs.ratio for report in reports if report.macs is not None and report.macs.ratio]
+    return (
+        f"{1 / speed(reports):.3f} of the latency, {float(np.median(macs)):.3f} of the MACs, top-1 {listed(reports)} % "
+        f"({100 * lost:.2f} points lost, standard error {100 * error:.2f})"
+    )
