@@ -32,7 +32,8 @@ class Adopted:
 
     def __init__(self, pid: int) -> None:
         """Raises `NoForkServer` where the kernel did not give it to us; it has ended then."""
-        self.pid, self.returncode = pid, None
+        self.pid = pid
+        self.returncode: int | None = None
         try:
             self._look(os.WNOHANG)
         except ChildProcessError as error:
