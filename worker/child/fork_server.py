@@ -4,13 +4,15 @@
 
 What a child imports takes longer than many a job. Here that is done once: a child begins with the modules in memory,
 their pages shared until they are written, and otherwise as one that was started by itself, as `worker.child`. A fork
-server reads nothing that anybody has sent, starts no threads, and ends when the worker does, or after IDLE_SECONDS.
+server reads nothing that anybody has sent, has no threads but those that OpenBLAS ends at a fork, and ends when the
+worker does, or after IDLE_SECONDS.
 
 It says READY when all is imported. A request is JSON {"folder": …, "environment": {…}} with the descriptors of the
 child's stdin, stdout, stderr and messages; the answer is the child's number, or minus an `errno`.
 """
 
 import ctypes
+import errno
 import gc
 import importlib
 import json
@@ -79,35 +81,42 @@ def _serve(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
 
 
 def _fork() -> int:
-    """0 in the child; its number, or minus an `errno`, in the server. What is between both ends at once."""
+    """0 in the child, which leads a session of its own by then; its number, or minus an `errno`, in the server. What is
+    between both ends at once."""
     reading, writing = os.pipe()
     try:
-        if (between := os.fork()) == 0:
-            os.close(reading)
-            try:
-                number = os.fork()
-            except OSError as error:
-                number = -(error.errno or 1)
-            if number == 0:
-                os.close(writing)
-                return 0
-            os.write(writing, str(number).encode())
-            os._exit(0)
-        os.waitpid(between, 0)
-        return int(os.read(reading, 64))
+        between = os.fork()
     except OSError as error:
-        return -(error.errno or 1)
-    finally:
-        with suppress(OSError):  # in the child, which has closed its own
+        os.close(reading)
+        os.close(writing)
+        return -(error.errno or errno.EAGAIN)
+    if between == 0:
+        os.close(reading)
+        _fork_on(writing)
+        return 0
+    os.close(writing)  # the end of whoever does not come to write ends the reading
+    os.waitpid(between, 0)
+    number = int(os.read(reading, 64) or -errno.EAGAIN)
+    os.close(reading)
+    return number
+
+
+def _fork_on(writing: int) -> None:
+    """Return in the child alone, which has told its number."""
+    try:
+        if os.fork() == 0:
+            os.setsid()
+            os.write(writing, str(os.getpid()).encode())
             os.close(writing)
+            return
+    except OSError as error:
         with suppress(OSError):
-            os.close(reading)
+            os.write(writing, str(-(error.errno or errno.EAGAIN)).encode())
+    os._exit(0)
 
 
 def _begin(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Be as `spawn` would have started us."""
-    os.setsid()
-    os.environ.clear()
+    """Be as `spawn` would have started us; but for these variables the environment is the server's."""
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     *standard, messages = descriptors

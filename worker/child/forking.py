@@ -1,9 +1,10 @@
-"""Children from fork servers. There is one for each environment and purpose, once the first piece of work is over: that
-one, and whoever comes while a server imports, is started by itself, so nobody ever waits for a server."""
+"""Children from fork servers, one for each environment and purpose. Who comes while there is none, or while it imports,
+is started by itself: nobody ever waits for a server. Not for several threads."""
 
 import atexit
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import Final
 from worker.child.fork_server import READY, ROOM
 from worker.child.strays import adopt_strays
 
-ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 1.0
 """One that does not answer for so long is given up."""
 OWN: Final = ("HOME", "TMPDIR")
 """Variables that each child has of its own; nothing that is imported reads them. A server has those of the child before
@@ -27,18 +28,23 @@ class NoForkServer(Exception):
     """None can be had here: a child has to be started by itself."""
 
 
+class NotOurs(NoForkServer):
+    """Here nobody inherits a process, so there is no use for a server."""
+
+
 class Adopted:
     """A process that was forked for us, and that we inherited: of `subprocess.Popen` what a guard needs."""
 
     def __init__(self, pid: int) -> None:
-        """Raises `NoForkServer` where the kernel did not give it to us; it has ended then."""
+        """Raises `NotOurs` where the kernel did not give it to us; it is killed then."""
         self.pid = pid
         self.returncode: int | None = None
         try:
             self._look(os.WNOHANG)
         except ChildProcessError as error:
-            os.kill(pid, signal.SIGKILL)
-            raise NoForkServer from error
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            raise NotOurs from error
 
     def wait(self) -> int | None:
         self._look(0)
@@ -78,8 +84,11 @@ class _Server:
     @property
     def is_ready(self) -> bool:
         """Whether it has imported all, so that it answers at once."""
-        with suppress(BlockingIOError):
-            self._is_ready = self._is_ready or bool(self._control.recv(len(READY), socket.MSG_DONTWAIT))
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if not self._is_ready and poll.poll(0):
+            with suppress(ConnectionError):
+                self._is_ready = self._control.recv(len(READY)) == READY
         return self._is_ready
 
     def fork(self, request: bytes, descriptors: Sequence[int]) -> Adopted:
@@ -102,16 +111,18 @@ class _Server:
 
 
 _servers: dict[tuple[object, ...], _Server] = {}
+_useless: list[NotOurs] = []
+"""Why nothing is to be expected of servers here."""
 
 
 def prepare(what: str, environment: Mapping[str, str]) -> None:
-    """Have a server for later children, unless there is one."""
+    """Have a server for later children, unless there is one or there is no use for it."""
     for known, server in [*_servers.items()]:
         if known[0] == os.getpid() and server.process.poll() is not None:
             del _servers[known]
             server.close()
-    with suppress(OSError):
-        if (key := _key(what, environment)) not in _servers:
+    if (key := _key(what, environment)) not in _servers and not _useless:
+        with suppress(OSError):
             _servers[key] = _Server(what, environment)
 
 
@@ -130,8 +141,10 @@ def fork(what: str, folder: Path, environment: Mapping[str, str], descriptors: S
     try:
         request = {"folder": str(folder), "environment": dict(environment)}
         return server.fork(json.dumps(request).encode(), descriptors)
-    except NoForkServer:
+    except BaseException as error:  # whatever it answers later is not for who asks next
         _servers.pop(key).close()
+        if isinstance(error, NotOurs):
+            _useless.append(error)
         raise
 
 

@@ -7,8 +7,8 @@ import psutil
 
 
 def resident_bytes(group: int) -> int:
-    """Resident memory of all below the guard, shared memory too. Pages of files are the page cache's; the guard has no
-    more than it shares with what is below it."""
+    """Resident memory of all below the guard, shared memory too. Pages of files are the page cache's; the guard has
+    those of before the fork."""
     total = 0
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(group).children(recursive=True):

@@ -3,18 +3,27 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import IO, Protocol
 
-from worker.child.fork_server import LOAD, WORK
+from worker.child.fork_server import IDLE_SECONDS, WORK
 from worker.child.forking import NoForkServer, fork, prepare
 from worker.child.reach import OUR_CODE
 from worker.compression.machine.threads import THREADS_VARIABLE
 from worker.compression.measure.timing import quiet
 from worker.compression.measure.timing.lock import WAIT_VARIABLE
-from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, lock_path
+from worker.compression.measure.timing.lock_file import (
+    PATH_VARIABLE,
+    alone_path,
+    lock_path,
+    process_timed_alone,
+)
 
 CHILD = "worker.child"
 PASSED_ON = (
@@ -53,6 +62,12 @@ class Guard(Protocol):
     def wait(self) -> int | None: ...
 
 
+_wanted: set[str] = set()
+"""What children have been for."""
+_last_end = -inf
+"""When the last piece of work was over."""
+
+
 @dataclass(frozen=True)
 class Child:
     """`ended` is a pipe that the guard alone holds: it is closed when the guard has ended.
@@ -78,6 +93,17 @@ def spawn(folder: Path, module: str, threads: int | None = None, what: str = WOR
 
     Its process group is led by the guard. Raises `OSError` where the system has no room for a process more.
     """
+    environment = _environment(folder, threads)
+    if module == CHILD:
+        _wanted.add(what)
+        with suppress(NoForkServer):
+            return _on_pipes(partial(fork, what, folder, environment))
+    return _on_pipes(partial(_start, module, folder, environment))
+
+
+def _on_pipes(begin: Callable[[list[int]], Guard]) -> Child:
+    """The child that begins with the other ends as its stdin, stdout, stderr and messages. A second try gets others:
+    what may be left of the first must not hold its pipes."""
     ours: list[IO[bytes]] = []
     theirs: list[int] = []
     try:
@@ -85,7 +111,7 @@ def spawn(folder: Path, module: str, threads: int | None = None, what: str = WOR
             reading, writing = os.pipe()
             theirs.append(reading if child_reads else writing)
             ours.append(os.fdopen(writing, "wb", 0) if child_reads else os.fdopen(reading, "rb", 0))
-        guard = _guard(folder, module, _environment(folder, threads), what, theirs)
+        guard = begin(theirs)
     except BaseException:
         for pipe in ours:
             pipe.close()
@@ -97,13 +123,7 @@ def spawn(folder: Path, module: str, threads: int | None = None, what: str = WOR
     return Child(guard, orders, messages, stderr, ended)
 
 
-def _guard(
-    folder: Path, module: str, environment: dict[str, str], what: str, descriptors: list[int]
-) -> Guard:
-    """From a fork server, or by itself."""
-    if module == CHILD:
-        with suppress(NoForkServer):
-            return fork(what, folder, environment, descriptors)
+def _start(module: str, folder: Path, environment: dict[str, str], descriptors: list[int]) -> Guard:
     stdin, stdout, stderr, messages = descriptors
     return subprocess.Popen(
         # -P, -s: modules come from our code and its libraries, never from the folder that the child writes in
@@ -119,9 +139,13 @@ def _guard(
 
 
 def prepare_for_more(folder: Path, threads: int | None) -> None:
-    """Behind a child in this folder: have the imports of later ones begin, where they are not done."""
-    for what in (WORK, LOAD):
-        prepare(what, _environment(folder, threads))
+    """Behind a piece of work in this folder: have the imports of later children begin, where the piece before was not
+    long ago, and nobody is timed alone."""
+    global _last_end
+    before, _last_end = _last_end, time.monotonic()
+    if _last_end - before < IDLE_SECONDS and process_timed_alone() is None:
+        for what in _wanted:
+            prepare(what, _environment(folder, threads))
 
 
 def _environment(folder: Path, threads: int | None) -> dict[str, str]:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +21,7 @@ from tests.support.graphs import feeds, mlp
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
 from worker.child import fork_server, forking, kernel, spawn
+from worker.child.endings import kill_group
 from worker.child.forking import NoForkServer, servers
 from worker.child.protocol import Done
 from worker.child.spawn import CHILD, Child
@@ -36,7 +39,8 @@ def _ready() -> None:
 
 
 def until_ready() -> None:
-    spawn.prepare_for_more(Path(os.sep), None)
+    for what in (fork_server.WORK, fork_server.LOAD):
+        forking.prepare(what, spawn._environment(Path(os.sep), None))
     deadline = time.monotonic() + SECONDS
     while not all(server.is_ready for server in forking._servers.values()):
         assert time.monotonic() < deadline, "the servers are not ready"
@@ -81,8 +85,7 @@ def at_work(folder: Path) -> Iterator[tuple[Child, psutil.Process]]:
         child.orders.write(spec.model_dump_json().encode() + b"\n")
         yield child, until_shut_in(child)
     finally:
-        os.killpg(child.guard.pid, signal.SIGKILL)
-        child.guard.wait()
+        kill_group(child.guard)
         child.close()
 
 
@@ -192,6 +195,50 @@ def test_while_there_is_no_server_children_are_started_by_themselves(tmp_path: P
         until_ready()
 
 
+def test_it_can_be_killed_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    """It leads its group by then, else nobody would end and we would wait for ever."""
+    for _ in range(20):
+        child = spawn.spawn(tmp_path, CHILD)
+        killer = Timer(SECONDS, os.kill, (child.guard.pid, signal.SIGKILL))
+        killer.start()
+        kill_group(child.guard)
+        child.close()
+        assert killer.is_alive()
+        killer.cancel()
+
+
+def test_a_server_without_an_answer_leaves_its_child_no_pipe_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forked = forking._Server.fork
+
+    def unanswered(server: forking._Server, *given: Any) -> None:
+        forked(server, *given)
+        raise NoForkServer
+
+    monkeypatch.setattr(forking._Server, "fork", unanswered)
+    with at_work(tmp_path) as (child, work):
+        work.kill()
+        child.guard.wait()
+        assert child.ended.read() == b""
+        child.messages.read()
+        assert isinstance(child.guard, subprocess.Popen)
+
+
+def test_servers_are_for_work_that_follows_upon_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(spawn, "prepare", lambda what, _: asked.append(what))
+    monkeypatch.setattr(spawn, "_wanted", {"work"})
+    monkeypatch.setattr(spawn, "_last_end", -float("inf"))
+    spawn.prepare_for_more(Path(os.sep), None)
+    assert asked == []
+    spawn.prepare_for_more(Path(os.sep), None)
+    assert asked == ["work"]
+    monkeypatch.setattr(spawn, "process_timed_alone", lambda: 1)
+    spawn.prepare_for_more(Path(os.sep), None)
+    assert asked == ["work"]
+
+
 def test_what_the_kernel_does_not_give_us_is_started_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,8 +247,10 @@ def test_what_the_kernel_does_not_give_us_is_started_by_itself(
     try:
         with at_work(tmp_path) as (child, _):
             assert isinstance(child.guard, subprocess.Popen)
+        assert forking._useless
     finally:
         adopt_strays()
+        forking._useless.clear()
 
 
 def test_a_server_that_nobody_asks_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +264,11 @@ WORKER = """
 import time
 from pathlib import Path
 from worker.child.forking import servers
-from worker.child.spawn import prepare_for_more
-prepare_for_more(Path('/'), None)
+from worker.child.fork_server import LOAD, WORK
+from worker.child.forking import prepare
+from worker.child.spawn import _environment
+for what in (WORK, LOAD):
+    prepare(what, _environment(Path("/"), None))
 print(*servers(), flush=True)
 time.sleep(60)
 """
