@@ -65,7 +65,7 @@ NETWORKS: Final[tuple[tuple[Callable[[], nn.Module], Inputs, int], ...]] = (
     (transformers.mixer, [PICTURE], 4),
     (transformers.conformer, [lambda: torch.randn(ROWS, 40, 20)], 8),
     (transformers.torch_encoder, [VECTORS], 4),
-    (transformers.torch_transformer, [VECTORS, VECTORS], 10),
+    (transformers.TorchTransformer, [VECTORS, VECTORS], 10),
 )
 """Network, inputs, and how many blocks its paper's reader would take out: those with a projection on the shortcut stay,
 and so do WaveNet's, whose inner values are added up in its answer too."""
@@ -117,7 +117,7 @@ def _shared(folder: Path) -> Iterator[tuple[Row, list[Outcome]]]:
 
 def _shared_model(path: Path, folder: Path) -> Outcome:
     folder.mkdir()
-    known = prepare(path.name)
+    known = prepare(path.name, 3 * ROWS)
     np.savez(archive := folder / "data.npz", **known.arrays)  # type: ignore[arg-type]
     source = Source(archive, Declaration.model_validate(known.declaration), known.calibration)
     if path.suffix == ".onnx":

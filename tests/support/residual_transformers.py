@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.support.residual_parts import Call, Residual, Scale
+from tests.support.transformers import RMSNorm
 
 WORDS, LENGTH, WIDTH, HEADS = 50, 12, 32, 4
 
@@ -100,10 +101,10 @@ class T5(nn.Module):
             self.encoder.extend([self._pre(Attention()), self._pre(feed_forward(act=nn.ReLU))])
             crossed = [self._pre(Attention()), self._pre(Attention()), self._pre(feed_forward(act=nn.ReLU))]
             self.decoder.extend(crossed)
-        self.norm, self.last, self.head = nn.RMSNorm(WIDTH), nn.RMSNorm(WIDTH), nn.Linear(WIDTH, WORDS)
+        self.norm, self.last, self.head = RMSNorm(WIDTH), RMSNorm(WIDTH), nn.Linear(WIDTH, WORDS)
 
     def _pre(self, body: nn.Module) -> nn.Module:
-        return pre(body, norm=nn.RMSNorm)
+        return pre(body, norm=RMSNorm)
 
     def forward(self, ids: Tensor, before: Tensor) -> Tensor:
         x = self.words(ids)
@@ -230,6 +231,13 @@ def torch_encoder() -> nn.Module:
     return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
 
 
-def torch_transformer() -> nn.Module:
+class TorchTransformer(nn.Module):
     """torch's own encoder and decoder of two layers: x, x1 [N, 12, 32] → y the same."""
-    return nn.Transformer(WIDTH, HEADS, 2, 2, 64, batch_first=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = nn.Transformer(WIDTH, HEADS, 2, 2, 64, batch_first=True)
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        made: Tensor = self.both(x, before)
+        return made
