@@ -4,20 +4,17 @@ One layer of attention and one feed-forward part behind a projection to the stre
 networks of the field write their parts.
 """
 
-import logging
-import warnings
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import onnx
 import torch
 from torch import Tensor, nn
 
+from tests.support.onnx_export import Exporter, export_onnx
+
 INPUT, LENGTH, STREAM, INNER, OUTPUT = 10, 6, 24, 40, 5
-Exporter = Literal["torchscript", "dynamo"]
-EXPORTERS: Final[tuple[Exporter, ...]] = ("torchscript", "dynamo")
 
 
 @dataclass(frozen=True)
@@ -168,22 +165,5 @@ class Transformer(nn.Module):
 def exported(name: str, exporter: Exporter, opset: int | None = None) -> onnx.ModelProto:
     """The network of this style as the exporter writes it, for batches of any size. Not to be changed."""
     torch.manual_seed(0)
-    style = STYLES[name]
-    network, x = Transformer(style).eval(), torch.randn(2, LENGTH, INPUT)
-    options: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "opset_version": opset}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(action="ignore"):
-        if exporter == "dynamo":
-            made = torch.onnx.export(
-                network,
-                (x,),
-                dynamic_shapes=({0: torch.export.Dim("N")},),
-                dynamo=True,
-                verbose=False,
-                **options,
-            )
-            proto: onnx.ModelProto = made.model_proto
-            return proto
-        file = BytesIO()
-        torch.onnx.export(network, (x,), file, dynamic_axes={"x": {0: "N"}}, dynamo=False, **options)
-        return onnx.load_from_string(file.getvalue())
+    network, x = Transformer(STYLES[name]).eval(), torch.randn(2, LENGTH, INPUT)
+    return export_onnx(network, [x], exporter, opset)

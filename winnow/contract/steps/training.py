@@ -24,7 +24,7 @@ class Training(Step):
         ge=1,
         le=65536,
         description="Samples worked on at once: gradients of a batch are added up from parts of this size, in less "
-        "memory. The whole batch when null, and where the model fixes its batch.",
+        "memory. The whole batch when null; where the model fixes a batch, that.",
     )
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="SGD has momentum 0.9.")
     learning_rate: float | None = Field(

@@ -244,10 +244,24 @@ def test_a_teacher_that_cannot_take_the_data_is_no_accident(tmp_path: Path) -> N
     assert (problem.code, "open batch" in problem.detail) == ("teacher_does_not_fit", True)
 
 
-def test_a_fixed_batch_is_trained_with_and_said(tmp_path: Path) -> None:
+def test_a_model_of_a_fixed_batch_is_trained_as_with_an_open_one(tmp_path: Path) -> None:
+    """The gradients of a step's batches add up: as many steps, the same weights but for the order of sums (1e-5)."""
+    weight, x = normal(4, 4), normal(16, 4)
+    made = [
+        done(model(LINEAR.replace("N", batch), {"w": weight}), tmp_path, TUNE, x=x) for batch in ("N", "2")
+    ]
+    assert "The model takes batches of 2 only: a step adds up 4 of them." in made[1].notes
+    assert [result.details["epochs"][-1]["step"] for result in made] == [3 * 16 / 8] * 2
+    first, second = (weights(result.model)["w"] for result in made)
+    assert np.allclose(first, second, atol=1e-5)
+    assert not np.allclose(first, weight, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_step_is_one_fixed_batch_at_least_and_whole_ones_always(tmp_path: Path, size: int) -> None:
     net = model(LINEAR.replace("N", "2"), {"w": normal(4, 4)})
-    made = done(net, tmp_path, TUNE)
-    assert "The model takes batches of 2 only: trained with those." in made.notes
+    made = done(net, tmp_path, {**TUNE, "batch_size": size})
+    assert "The model takes batches of 2 only: a step adds up 1 of them." in made.notes
     assert made.details["epochs"][-1]["step"] == 3 * 16 / 2
 
 

@@ -87,14 +87,17 @@ class Batches:
             yield replace(batch, feeds=feeds, share=share, ends_step=ends_step)
 
     def _parts(self, step: Rows) -> list[tuple[Rows, float, bool]]:
-        """The batches of a step: their rows, share of its samples, whether it is the last."""
+        """The batches of a step: their rows, share of its samples, whether it is the last. Where the model fixes its
+        batch, all are whole."""
+        fixed = self.samples.fixed_batch or 1
+        step = step[: max(fixed, len(step) // fixed * fixed)]
         size = self.at_once or len(step)
         cuts = [step[start : start + size] for start in range(0, len(step), size)]
         return [(rows, len(rows) / len(step), rows is cuts[-1]) for rows in cuts]
 
     def ordered(self) -> Iterator[Batch]:
         """All rows once, as they are."""
-        size = self.size
+        size = self.at_once or self.size
         return self._ahead(
             [g[start : start + size] for g in self._groups for start in range(0, len(g), size)]
         )
@@ -140,13 +143,12 @@ def split(
     at_once: int | None = None,
 ) -> tuple[Batches, Batches | None]:
     """Draw training and validation rows with the seed; None where the share gives no row. Where the model fixes its
-    batch, that is one step, and all at once."""
-    rows, size = np.asarray(samples.rows), samples.fixed_batch or size
-    fixed = samples.fixed_batch or 1
+    batch, that is worked on at once, and a step has as many of them as its size holds, one at least."""
+    rows, fixed, at_once = np.asarray(samples.rows), samples.fixed_batch or 1, samples.fixed_batch or at_once
     held_out = validation_rows(len(rows), share) // fixed * fixed
     order = np.random.default_rng(seed).permutation(rows)
-    at_once = None if samples.fixed_batch else at_once
-    training = Batches(samples, np.sort(order[held_out:]), min(size, len(rows) - held_out), augment, at_once)
+    size = min(max(fixed, size // fixed * fixed), len(rows) - held_out)
+    training = Batches(samples, np.sort(order[held_out:]), size, augment, at_once)
     return training, Batches(samples, np.sort(order[:held_out]), at_once or size) if held_out else None
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.support import graphs
 from tests.support.channels import assert_equal, assert_laws, cut_and_run, every_third, groups_of, units
+from tests.support.onnx_export import Exporter
 from tests.support.ort import run
-from tests.support.transformers import INNER, LENGTH, STREAM, STYLES, Exporter, exported
+from tests.support.transformers import INNER, LENGTH, STREAM, STYLES, exported
 from worker.compression.graph.channels import Channel, Cuttable, Group, Groups, Part, channel_groups, cut
 
 INSIDE, STREAM_TOO = Cuttable("inside"), Cuttable(embedding_width=True)

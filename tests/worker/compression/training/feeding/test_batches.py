@@ -50,8 +50,12 @@ def test_an_order_follows_from_its_seed() -> None:
 
 
 def test_a_model_with_a_fixed_batch_gets_whole_ones() -> None:
-    training, held = split(samples(40, fixed=8), 0.25, 128, (), 0)
-    assert {len(batch) for batch in training.shuffled(0)} == {8}
+    training, held = split(samples(40, fixed=8), 0.25, 20, (), 0)
+    made = list(training.shuffled(0))
+    assert [(len(batch), batch.share, batch.ends_step) for batch in made] == [
+        (8, 0.5, False),
+        (8, 0.5, True),
+    ] * 2
     assert held is not None
     assert {len(batch) for batch in held.ordered()} == {8}
 
