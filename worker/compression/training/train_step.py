@@ -151,7 +151,9 @@ def _notes(training: TrainingResult, step: Training, samples: Samples) -> list[s
     notes = [f"Diverged: {why}." for why in training.lowered]
     if samples.fixed_batch not in (None, step.batch_size):
         count = max(1, step.batch_size // samples.fixed_batch)
-        notes.append(f"The model takes batches of {samples.fixed_batch} only: a step adds up {count} of them.")
+        notes.append(
+            f"The model takes batches of {samples.fixed_batch} only: a step adds up {count} of them."
+        )
     if training.range_test is not None:
         notes.append(
             f"Learning rate {training.range_test.proposed:.3g}, found by a range test of "
