@@ -9,6 +9,7 @@
     boxes     half the MACs of a detector, trained on photographs without labels
     sweep     every float model of ../shared and 21 exported networks: blocks found, cut and run, or why not
 
-Training is repeated with the seeds 0, 1 and 2. Settings were chosen on data that no row reports on. Where there is a
-GPU the trainings use it, `WINNOW_BENCH_EPOCHS` (1) times as long as stated.
+Training is repeated with the seeds 0, 1 and 2 (boxes: once). Settings are to be chosen on data that no row reports on,
+as `WINNOW_BENCH_CHOOSING` judges. Trainings use a GPU where there is one, and are `WINNOW_BENCH_LONGER` (1) times as
+long as stated.
 """

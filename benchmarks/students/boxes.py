@@ -6,10 +6,9 @@ boxes of the student agree with the upload's (average precision at an overlap of
 0.3 on as the truth), right behind the cut and after the distillation. Settings were chosen on the photographs for
 training. scikit-image comes with the extra `bench`.
 
-`WINNOW_BENCH_STEPS` (250) of distillation, each of 8 crops; all of it takes about TODO minutes on two cores.
+250 steps of distillation, each of 8 crops.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ import numpy as np
 from benchmarks.parts import Row
 from benchmarks.shared_data import SHARED
 from benchmarks.speed import speed_told
+from benchmarks.students.jobs import longer
 from benchmarks.students.photographs import crops, photographs
 from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
@@ -30,7 +30,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
 UPLOAD, SIDE = SHARED / "models" / "yolox_nano.onnx", 416
-STEPS: Final = int(os.environ.get("WINNOW_BENCH_STEPS", "250"))
+STEPS: Final = longer(250)
 TRAINED, CALIBRATED, TESTED = 50, 2, 20
 """Crops of each photograph."""
 MOST_MACS: Final = 0.5

@@ -16,7 +16,7 @@ from winnow.contract.job import JobRequest
 from winnow.contract.report import Report
 
 SEEDS: Final = (0, 1, 2)
-LONGER: Final = float(os.environ.get("WINNOW_BENCH_EPOCHS", "1"))
+LONGER: Final = float(os.environ.get("WINNOW_BENCH_LONGER", "1"))
 CHOOSING: Final = "WINNOW_BENCH_CHOOSING" in os.environ
 """Judge on the data that settings were chosen on, in place of those that rows report on."""
 
@@ -66,7 +66,8 @@ def reported(
     return winnow.report(job.id)
 
 
-def epochs(number: int) -> int:
+def longer(number: int) -> int:
+    """So many epochs, or steps, times what the variable says."""
     return max(1, round(LONGER * number))
 
 

@@ -9,11 +9,9 @@ and its 95 % interval by drawing the samples, upload and students together. Late
 their reports tell, upload and student timed in turns on one thread. Settings were chosen by how often students agree
 with the upload on a fifth of the first four folds that they were not trained on: no label was looked at.
 
-`WINNOW_BENCH_EPOCHS` (20) of distillation behind the last cut, and 0.4 of that behind the first; with these all takes
-about TODO minutes on two cores.
+20 epochs of distillation behind the last cut, and 8 behind the first.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +20,7 @@ import numpy as np
 
 from benchmarks.parts import Row
 from benchmarks.shared_data import SHARED
+from benchmarks.students.jobs import longer
 from tests.support.ort import run
 from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
@@ -35,7 +34,6 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
 UPLOAD, DATA = SHARED / "models" / "dscnn-kws.onnx", SHARED / "data" / "kws01_test.npz"
-EPOCHS: Final = int(os.environ.get("WINNOW_BENCH_EPOCHS", "20"))
 FOLDS, SEEDS = 5, (0, 1, 2)
 MOST_LOST, MOST_LATENCY = 0.01, 0.5
 MIXTURES, BETA = 3, 0.4
@@ -51,13 +49,13 @@ FEATURES: Final = [{"teacher": name, "student": name} for name in ("relu_2", "re
 """What the four separable blocks end with."""
 
 
-def _distil(epochs: int) -> dict[str, Any]:
+def _distil(number: int) -> dict[str, Any]:
     settings = {"batch_size": 32, "learning_rate": 0.003, "batchnorm": "restored", "validation": 0}
     settings["features"] = FEATURES
-    return {"kind": "distillation", "epochs": max(1, epochs), **settings}
+    return {"kind": "distillation", "epochs": longer(number), **settings}
 
 
-STEPS: Final = [_cut(0.25), _distil(round(0.4 * EPOCHS)), _cut(0.33), _distil(EPOCHS)]
+STEPS: Final = [_cut(0.25), _distil(8), _cut(0.33), _distil(20)]
 """From 64 channels to 48, then to 32."""
 UNLABELLED: Final = Declaration.model_validate(
     {"inputs": {"mfcc": {"array": "x"}}, "augment": ["padded_crop"]}

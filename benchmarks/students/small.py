@@ -1,6 +1,6 @@
 """A network like MobileNetV2 with a quarter of ResNet-20's multiply-accumulates, new weights, that learns from it.
 
-Beside values inside both networks (`features: auto`) soft labels alone, with the same seeds. Settings were chosen on
+Beside values inside both networks (`features: auto`) soft labels alone, with the same seeds. Settings are chosen on
 the last 1,000 training images.
 """
 
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from benchmarks.parts import Row
 from benchmarks.students.images import MODEL, cifar
-from benchmarks.students.jobs import SEEDS, epochs, listed, mean_drop, reported, service
+from benchmarks.students.jobs import SEEDS, listed, longer, mean_drop, reported, service
 
-TRAINED: Final = {"kind": "distillation", "epochs": epochs(15), "batch_size": 64, "batchnorm": "restored"}
+TRAINED: Final = {"kind": "distillation", "epochs": longer(15), "batch_size": 64, "batchnorm": "restored"}
 WIDTHS: Final = ((16, 1), (16, 1), (24, 2), (24, 1), (24, 1), (40, 2), (40, 1))
 """Channels and stride of each block."""
 EXPANSION: Final = 3
