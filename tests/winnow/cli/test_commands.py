@@ -246,7 +246,7 @@ def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: list[str]) -> None:
 
 
 def test_a_failed_job_shows_its_problem(ask: Ask, ids: tuple[str, str]) -> None:
-    limited = ("--step", "int8_dynamic", "--limit-seconds", 1, "--watch")
+    limited = ("--step", "no_op seconds=60", "--limit-seconds", 1, "--watch")
     watched = ask("submit", ids[0], *limited, code=1)
     job = watched.stdout.strip()
     told = json.loads(ask("show", job, "--json").stdout)["problem"]
@@ -262,7 +262,7 @@ def test_a_failed_job_shows_its_problem(ask: Ask, ids: tuple[str, str]) -> None:
 
 
 def test_a_failed_run_answers_its_problem_as_json(ask: Ask, files: Digits, tmp_path: Path) -> None:
-    limited = ("--step", "int8_dynamic", "--limit-seconds", 1, "--out", tmp_path / "small.onnx", "--json")
+    limited = ("--step", "no_op seconds=60", "--limit-seconds", 1, "--out", tmp_path / "small.onnx", "--json")
     problem = json.loads(ask("run", files.model, *limited, code=1).stdout)
     assert (problem["code"], problem["field"]) == ("time_limit_exceeded", "--limit-seconds")
     assert [*tmp_path.iterdir()] == []

@@ -263,7 +263,8 @@ def test_dicts_do_as_well_as_models(client: Client, model: Model, npz: Path) -> 
 
 
 def test_a_job_that_fails_raises_its_problem(client: Client, model: Model) -> None:
-    job = client.submit(model=model.id, recipe={"steps": [{"kind": "int8_dynamic"}]}, limits={"seconds": 1})
+    steps = [{"kind": "no_op", "seconds": 60}]
+    job = client.submit(model=model.id, recipe={"steps": steps}, limits={"seconds": 1})
     with pytest.raises(JobFailed) as failed:
         client.wait(job.id, timeout=60)
     assert (failed.value.job.id, failed.value.code) == (job.id, "time_limit_exceeded")

@@ -21,6 +21,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.skipif(not MODELS.is_dir(), reason=f"{MODELS} is not here")
 @pytest.mark.parametrize("name", BLOCKS)
 def test_the_blocks_of_a_shared_model(name: str) -> None:
     model = normalise(ir.load(MODELS / name))
