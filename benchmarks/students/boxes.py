@@ -6,7 +6,7 @@ boxes of the student agree with the upload's (average precision at an overlap of
 0.3 on as the truth), right behind the cut and after the distillation. Settings were chosen on the photographs for
 training. scikit-image comes with the extra `bench`.
 
-`WINNOW_BENCH_STEPS` (250) of distillation, each of 8 crops; all of it takes about TODO minutes on two cores.
+`WINNOW_BENCH_STEPS` (250) of distillation, each of 8 crops.
 """
 
 import os

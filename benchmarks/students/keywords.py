@@ -9,8 +9,7 @@ and its 95 % interval by drawing the samples, upload and students together. Late
 their reports tell, upload and student timed in turns on one thread. Settings were chosen by how often students agree
 with the upload on a fifth of the first four folds that they were not trained on: no label was looked at.
 
-`WINNOW_BENCH_EPOCHS` (20) of distillation behind the last cut, and 0.4 of that behind the first; with these all takes
-about TODO minutes on two cores.
+`WINNOW_BENCH_EPOCHS` (20) of distillation behind the last cut, and 0.4 of that behind the first.
 """
 
 import os
