@@ -26,7 +26,7 @@ from worker.compression.training.goal.objective import Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.goal.targets import HeadTarget
 from worker.compression.training.goal.teacher import Teacher
-from worker.compression.training.loop.optimization.rate import CAREFUL_RATES
+from worker.compression.training.loop.rate import CAREFUL_RATES
 from worker.compression.training.loop.result import Epoch, TrainingResult
 from worker.compression.training.loop.train import Run, train
 from worker.compression.training.sparsity_masks import SparsityPlan, plan_sparsity
@@ -149,11 +149,10 @@ def _diverged(model: ir.Model, training: TrainingResult) -> TrainingDiverged:
 
 def _notes(training: TrainingResult, step: Training, samples: Samples) -> list[str]:
     notes = [f"Diverged: {why}." for why in training.lowered]
-    if samples.fixed_batch not in (None, step.batch_size):
-        count = max(1, step.batch_size // samples.fixed_batch)
-        notes.append(
-            f"The model takes batches of {samples.fixed_batch} only: a step adds up {count} of them."
-        )
+    fixed = samples.fixed_batch
+    if fixed is not None and fixed != step.batch_size:
+        count = max(1, step.batch_size // fixed)
+        notes.append(f"The model takes batches of {fixed} only: a step adds up {count} of them.")
     if training.range_test is not None:
         notes.append(
             f"Learning rate {training.range_test.proposed:.3g}, found by a range test of "
