@@ -26,7 +26,7 @@ from worker.compression.training.goal.objective import Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.goal.targets import HeadTarget
 from worker.compression.training.goal.teacher import Teacher
-from worker.compression.training.loop.rate import CAREFUL_RATES
+from worker.compression.training.loop.optimization.rate import CAREFUL_RATES
 from worker.compression.training.loop.result import Epoch, TrainingResult
 from worker.compression.training.loop.train import Run, train
 from worker.compression.training.sparsity_masks import SparsityPlan, plan_sparsity
