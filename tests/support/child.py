@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -97,7 +98,7 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
         case "numpy":
             progress.log("a number of numpy", number=np.float32(0.5), count=np.int64(3))
         case "environment":
-            progress.log("environment", **os.environ)
+            progress.log("environment", **os.environ, tempfile=tempfile.tempdir)
         case "read" | "read another's":
             path = Path("/other" if order == "read another's" else getattr(task, "path", "/other"))
             progress.log("reading")

@@ -36,9 +36,13 @@ def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
     else:
         import_on_use()
         with uncollected():
+            import tempfile
+
             from worker.child.messages import Messages
             from worker.child.work import send_outcome
 
+        # `tempfile` tries where it can write, and says of a full disk that there is no such folder
+        tempfile.tempdir = specification["files"]["own"]
         send_outcome(line, Messages(descriptor, specification["patience_seconds"]), perform)
 
 

@@ -149,7 +149,7 @@ def test_the_child_learns_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyP
     watcher = Watcher()
     child_that("environment", tmp_path, watcher)
     (environment,) = [note.values for note in watcher.notes if isinstance(note, Logged)]
-    assert environment["TMPDIR"] == str(tmp_path)
+    assert environment["TMPDIR"] == environment["tempfile"] == str(tmp_path), "nothing is tried first"
     assert "secret" not in str(environment)
 
 
