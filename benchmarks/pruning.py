@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
+from benchmarks.shared_data import CIFAR_PIXELS, SHARED, UNIT, prepare
 from benchmarks.speed import speed_told
 from benchmarks.table import Row, measure
 from winnow.contract.declaration import Declaration
@@ -150,9 +150,8 @@ def _run(folder: Path, model: Path, steps: list[dict[str, Any]], data: Data, see
 
 
 def _cifar(folder: Path) -> Data:
-    pixels = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
     augment = ["horizontal_flip", "padded_crop"]
-    declared = {"inputs": {"x": pixels}, "targets": {"array": "y"}, "augment": augment}
+    declared = {"inputs": {"x": CIFAR_PIXELS}, "targets": {"array": "y"}, "augment": augment}
     return _data(folder, "cifar10_subset", declared, 10_000)
 
 

@@ -14,7 +14,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -23,8 +22,7 @@ import numpy as np
 import onnxruntime as ort
 import psutil
 
-from app.embedded import running
-from app.settings import Settings
+from benchmarks.embedded import service, uploaded
 from benchmarks.shared_data import SHARED, Prepared, prepare
 from benchmarks.table import Row, measure
 from winnow.client import Client
@@ -223,13 +221,6 @@ def slower(folder: Path) -> Iterator[Row]:
         )
 
 
-@contextmanager
-def service(folder: Path, workers: int = 1, **settings: Any) -> Iterator[Client]:
-    made = Settings(data_dir=folder, port=0, log_level="ERROR", **settings)
-    with running(made, workers=workers) as url, Client(url) as winnow:
-        yield winnow
-
-
 def search(objective: str, seconds: int | None = None, trials: int | None = None) -> dict[str, Any]:
     budget = {name: value for name, value in (("seconds", seconds), ("trials", trials)) if value is not None}
     return {"objective": objective, "budget": budget}
@@ -245,7 +236,7 @@ def asked(
 ) -> JobRequest:
     data = prepared(name)
     labelled = data.metric is not None
-    dataset = upload(winnow, data, folder)
+    dataset = uploaded(winnow, folder, data.arrays, data.declaration)
     model = winnow.upload_model(SHARED / "models" / f"{name}.onnx")
     evaluation: dict[str, Any] | None = {"metric": "top1"} if labelled else None
     if not labelled and name in TASKS:
@@ -262,12 +253,6 @@ def asked(
             "benchmark": {"shapes": data.shapes},
         }
     )
-
-
-def upload(winnow: Client, data: Prepared, folder: Path) -> str:
-    archive = folder / "data.npz"
-    np.savez(archive, **data.arrays)  # type: ignore[arg-type]
-    return winnow.upload_dataset(archive, Declaration.model_validate(data.declaration)).id
 
 
 def small_search(winnow: Client, folder: Path, trials: int) -> JobRequest:

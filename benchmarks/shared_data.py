@@ -15,6 +15,7 @@ from scipy.ndimage import zoom
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 UNIT = {"scale": 1 / 255}
+CIFAR_PIXELS = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
 ENLARGED = 192
 """Images enlarged for a model without labels: two thirds calibrate, one third is held out."""
 
@@ -101,11 +102,10 @@ def _cifar(input_name: str) -> Prepared:
     archive = _archive("cifar10_subset.npz")
     images = np.concatenate([archive["x_train"][:1000], archive["x_test"]])
     labels = np.concatenate([archive["y_train"][:1000], archive["y_test"]])
-    pixels = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
     return Prepared(
         origin="CIFAR-10 subset",
         arrays={"x": images, "y": labels},
-        declaration={"inputs": {input_name: pixels}, "targets": {"array": "y"}},
+        declaration={"inputs": {input_name: CIFAR_PIXELS}, "targets": {"array": "y"}},
         calibration=(0, 1000),
         evaluation=(1000, 5000),
         metric="top1",

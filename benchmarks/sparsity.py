@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.shared_data import IMAGENET, SHARED, UNIT
+from benchmarks.shared_data import CIFAR_PIXELS, SHARED
 from benchmarks.speed import speed_told
 from benchmarks.table import measure
 from winnow.contract.declaration import Declaration
@@ -104,8 +104,7 @@ def _cifar(folder: Path, name: str) -> Data:
     with np.load(SHARED / "data" / "cifar10_subset.npz") as cifar:
         for part, rows in (("train", 512), ("test", 4000)):
             np.savez(folder / f"{part}.npz", x=cifar[f"x_{part}"][:rows], y=cifar[f"y_{part}"][:rows])
-    pixels = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
-    declaration = Declaration.model_validate({"inputs": {name: pixels}, "targets": {"array": "y"}})
+    declaration = Declaration.model_validate({"inputs": {name: CIFAR_PIXELS}, "targets": {"array": "y"}})
     return Data(
         calibration=Source(folder / "train.npz", declaration),
         evaluation=Source(folder / "test.npz", declaration),

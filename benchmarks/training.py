@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
+from benchmarks.shared_data import CIFAR_PIXELS, SHARED, UNIT, prepare
 from benchmarks.speed import speed_told
 from benchmarks.table import Row, measure
 from tests.support.halved import halved
@@ -189,8 +189,7 @@ def _cifar(folder: Path, name: str) -> Data:
     with np.load(SHARED / "data" / "cifar10_subset.npz") as cifar:
         for part in ("train", "test"):
             np.savez(folder / f"{part}.npz", x=cifar[f"x_{part}"], y=cifar[f"y_{part}"])
-    pixels = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
-    declaration = Declaration.model_validate({"inputs": {name: pixels}, "targets": {"array": "y"}})
+    declaration = Declaration.model_validate({"inputs": {name: CIFAR_PIXELS}, "targets": {"array": "y"}})
     training, test = (Source(folder / f"{part}.npz", declaration) for part in ("train", "test"))
     calibration = Source(folder / "train.npz", declaration, (0, 512))
     return Data(calibration=calibration, training=training, evaluation=test)

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.embedded import service, uploaded
 from benchmarks.parts import Row
-from benchmarks.shared_data import IMAGENET, SHARED, UNIT
+from benchmarks.shared_data import CIFAR_PIXELS, SHARED
 from benchmarks.students.jobs import (
     CHOOSING,
     SEEDS,
@@ -20,9 +21,7 @@ from benchmarks.students.jobs import (
     longer,
     mean_drop,
     reported,
-    service,
     speed,
-    uploaded,
 )
 from winnow.client import Client
 from winnow.contract.report import Report
@@ -63,7 +62,7 @@ HALF: Final[Steps] = [_blocks(4 / 7), _channels("macs", 0.1)]
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    with service(folder) as winnow:
+    with service(folder / "var") as winnow:
         dataset, parts = cifar(winnow, folder)
         model = winnow.upload_model(MODEL).id
         better = 0
@@ -93,7 +92,7 @@ def cifar(winnow: Client, folder: Path) -> tuple[str, Rows]:
     with np.load(SHARED / "data" / "cifar10_subset.npz") as archive:
         arrays = {name: np.concatenate([archive[f"{name}_train"], archive[f"{name}_test"]]) for name in "xy"}
     declared = {
-        "inputs": {"x": {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}},
+        "inputs": {"x": CIFAR_PIXELS},
         "targets": {"array": "y"},
         "augment": ["horizontal_flip", "padded_crop"],
     }

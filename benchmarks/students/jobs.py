@@ -1,17 +1,13 @@
 """Jobs of an embedded service, sent as a user would."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from app.embedded import running
-from app.settings import Settings
 from winnow.client import Client
-from winnow.contract.declaration import Declaration
 from winnow.contract.job import JobRequest
 from winnow.contract.report import Report
 
@@ -23,21 +19,6 @@ CHOOSING: Final = "WINNOW_BENCH_CHOOSING" in os.environ
 Steps = Sequence[Mapping[str, Any]]
 Rows = Mapping[str, tuple[int, int]]
 """Rows of the dataset by role."""
-
-
-@contextmanager
-def service(folder: Path) -> Iterator[Client]:
-    with running(Settings(data_dir=folder / "var", port=0, log_level="ERROR")) as url, Client(url) as winnow:
-        yield winnow
-
-
-def uploaded(
-    winnow: Client, folder: Path, arrays: Mapping[str, np.ndarray], declared: Mapping[str, Any]
-) -> str:
-    """The id of the dataset."""
-    archive = folder / "data.npz"
-    np.savez(archive, **arrays)  # type: ignore[arg-type]
-    return winnow.upload_dataset(archive, Declaration.model_validate(declared)).id
 
 
 def reported(

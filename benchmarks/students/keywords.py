@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.parts import Row
 from benchmarks.shared_data import SHARED
-from benchmarks.students.jobs import longer
+from benchmarks.students.jobs import SEEDS, longer
 from tests.support.ort import run
 from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
@@ -34,7 +34,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
 UPLOAD, DATA = SHARED / "models" / "dscnn-kws.onnx", SHARED / "data" / "kws01_test.npz"
-FOLDS, SEEDS = 5, (0, 1, 2)
+FOLDS: Final = 5
 MOST_LOST, MOST_LATENCY = 0.01, 0.5
 MIXTURES, BETA = 3, 0.4
 """So many for each sample, by shares drawn from Beta(0.4, 0.4)."""

@@ -4,18 +4,19 @@ Beside values inside both networks (`features: auto`) soft labels alone, with th
 the last 1,000 training images.
 """
 
-import logging
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import onnx
 import torch
 from torch import Tensor, nn
 
+from benchmarks.embedded import service
 from benchmarks.parts import Row
 from benchmarks.students.images import MODEL, cifar
-from benchmarks.students.jobs import SEEDS, listed, longer, mean_drop, reported, service
+from benchmarks.students.jobs import SEEDS, listed, longer, mean_drop, reported
+from tests.support.onnx_export import export_onnx
 
 TRAINED: Final = {"kind": "distillation", "epochs": longer(15), "batch_size": 64, "batchnorm": "restored"}
 WIDTHS: Final = ((16, 1), (16, 1), (24, 2), (24, 1), (24, 1), (40, 2), (40, 1))
@@ -26,7 +27,7 @@ EXPANSION: Final = 3
 def rows(folder: Path) -> Iterator[Row]:
     ways = {"soft labels alone": {}, "features: auto": {"features": "auto"}}
     means = []
-    with service(folder) as winnow:
+    with service(folder / "var") as winnow:
         dataset, parts = cifar(winnow, folder)
         teacher = winnow.upload_model(MODEL).id
         students = [winnow.upload_model(mobile(folder / f"mobile-{seed}.onnx", seed)).id for seed in SEEDS]
@@ -88,17 +89,5 @@ def mobile(path: Path, seed: int) -> Path:
         nn.Conv2d(width, 96, 1, bias=False), nn.BatchNorm2d(96), nn.ReLU6(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 10),
     )  # fmt: skip
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(action="ignore"):
-        torch.onnx.export(
-            network.eval(),
-            (torch.zeros(2, 3, 32, 32),),
-            path,
-            input_names=["x"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("N")},),
-            external_data=False,
-            verbose=False,
-            dynamo=True,
-        )
+    onnx.save(export_onnx(network.eval(), [torch.zeros(2, 3, 32, 32)], "dynamo", output="logits"), path)
     return path

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.embedded import service, uploaded
 from benchmarks.parts import Row
 from benchmarks.shared_data import SHARED
 from benchmarks.students.jobs import (
@@ -22,9 +23,7 @@ from benchmarks.students.jobs import (
     longer,
     mean_drop,
     reported,
-    service,
     speed,
-    uploaded,
 )
 from tests.support.minilm import LENGTH, encoded, minilm
 from winnow.client import Client
@@ -53,7 +52,7 @@ def rows(folder: Path) -> Iterator[Row]:
             SEEDS,
         ),
     }
-    with service(folder) as winnow:
+    with service(folder / "var") as winnow:
         dataset, parts = _sentences(winnow, folder)
         teacher = folder / "teacher.onnx"
         model = winnow.upload_model(minilm(classes=2)).id

@@ -15,12 +15,16 @@ EXPORTERS: Final[tuple[Exporter, ...]] = ("torchscript", "dynamo")
 
 
 def export_onnx(
-    network: nn.Module, inputs: Sequence[Tensor], exporter: Exporter, opset: int | None = None
+    network: nn.Module,
+    inputs: Sequence[Tensor],
+    exporter: Exporter,
+    opset: int | None = None,
+    output: str = "y",
 ) -> onnx.ModelProto:
     """The network as the exporter writes it: the first axis of its inputs (`x`, then `x1`, `x2`, …) is open, its output
-    is `y`. The example should have two samples, as one is taken for a broadcast."""
+    is `output`. The example should have two samples, as one is taken for a broadcast."""
     names = ["x", *(f"x{number}" for number in range(1, len(inputs)))]
-    options: dict[str, Any] = {"input_names": names, "output_names": ["y"], "opset_version": opset}
+    options: dict[str, Any] = {"input_names": names, "output_names": [output], "opset_version": opset}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
         if exporter == "dynamo":

@@ -13,7 +13,6 @@ child's stdin, stdout, stderr and messages; the answer is the child's number, or
 
 import ctypes
 import errno
-import gc
 import importlib
 import json
 import os
@@ -21,12 +20,16 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, Final
 
 from worker.child import __main__ as child
+from worker.child import tasks
 from worker.child.imports import import_on_use, uncollected
 from worker.compression.measure.apart.parent import die_with_parent
 
+PYTHON: Final = (sys.executable, "-P", "-s", "-m")
+"""Runs a module. -P, -s: modules come from our code and its libraries, never from the folder that a child writes in."""
 IDLE_SECONDS: Final = 60.0
 ROOM: Final = "-" * 1000
 """The last argument: where a child writes its own."""
@@ -37,10 +40,7 @@ MODULES: Final = {
     WORK: (
         "worker.child.messages",
         "worker.child.work",
-        *(
-            f"worker.child.tasks.{name}"
-            for name in ("comparing", "datasets", "inquiries", "jobs", "models", "pages", "students")
-        ),
+        *(f"{tasks.__name__}.{module.name}" for module in iter_modules(tasks.__path__)),
     ),
     LOAD: ("worker.compression.measure.apart.fresh",),
 }
@@ -56,7 +56,6 @@ def main() -> None:
             import_on_use()
         for name in MODULES[sys.argv[2]]:
             importlib.import_module(name)
-    gc.freeze()
     if (request := _serve(control)) is None:
         os._exit(0)
     _begin(*request)
@@ -125,7 +124,7 @@ def _begin(request: dict[str, Any], descriptors: list[int]) -> None:
         os.close(theirs)
     sys.argv = ["worker.child", str(messages), request["folder"]]
     with suppress(OSError, ValueError, IndexError):
-        _show([sys.executable, "-P", "-s", "-m", *sys.argv])
+        _show([*PYTHON, *sys.argv])
 
 
 def _show(arguments: list[str]) -> None:

@@ -8,13 +8,12 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from worker.child.fork_server import READY, ROOM
+from worker.child.fork_server import PYTHON, READY, ROOM
 from worker.child.strays import adopt_strays
 
 ANSWER_SECONDS: Final = 1.0
@@ -62,16 +61,7 @@ class _Server:
         self._control.settimeout(ANSWER_SECONDS)
         with theirs:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-s",
-                    "-m",
-                    "worker.child.fork_server",
-                    str(theirs.fileno()),
-                    what,
-                    ROOM,
-                ],
+                [*PYTHON, "worker.child.fork_server", str(theirs.fileno()), what, ROOM],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import IO, Protocol
 
-from worker.child.fork_server import IDLE_SECONDS, WORK
+from worker.child.fork_server import IDLE_SECONDS, PYTHON, WORK
 from worker.child.forking import NoForkServer, fork, prepare
 from worker.child.reach import OUR_CODE
 from worker.compression.machine.threads import THREADS_VARIABLE
@@ -53,6 +52,12 @@ THREADS = (
 """What its libraries read: ours, torch, numpy, the tokenizers."""
 
 
+_wanted: set[str] = set()
+"""What children have been for."""
+_last_end = -inf
+"""When the last piece of work was over."""
+
+
 class Guard(Protocol):
     """As much of `subprocess.Popen` as is asked of a guard."""
 
@@ -60,12 +65,6 @@ class Guard(Protocol):
     returncode: int | None
 
     def wait(self) -> int | None: ...
-
-
-_wanted: set[str] = set()
-"""What children have been for."""
-_last_end = -inf
-"""When the last piece of work was over."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,7 @@ def _on_pipes(begin: Callable[[list[int]], Guard]) -> Child:
 def _start(module: str, folder: Path, environment: dict[str, str], descriptors: list[int]) -> Guard:
     stdin, stdout, stderr, messages = descriptors
     return subprocess.Popen(
-        # -P, -s: modules come from our code and its libraries, never from the folder that the child writes in
-        [sys.executable, "-P", "-s", "-m", module, str(messages), str(folder)],
+        [*PYTHON, module, str(messages), str(folder)],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -144,8 +142,9 @@ def prepare_for_more(folder: Path, threads: int | None) -> None:
     global _last_end
     before, _last_end = _last_end, time.monotonic()
     if _last_end - before < IDLE_SECONDS and process_timed_alone() is None:
+        environment = _environment(folder, threads)
         for what in _wanted:
-            prepare(what, _environment(folder, threads))
+            prepare(what, environment)
 
 
 def _environment(folder: Path, threads: int | None) -> dict[str, str]:
