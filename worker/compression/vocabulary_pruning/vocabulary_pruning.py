@@ -42,7 +42,9 @@ from worker.compression.vocabulary_pruning.rows import Choice, choose_rows
 
 MIN_OPSET: Final = 11
 """From which on a Gather may name the last axis."""
-PLACES: Final = "its input counts places or segments: in the data its numbers rise by 0 or 1"
+PLACES: Final = (
+    "its input counts places or segments: in the data its numbers rise by 0 or 1, or its name says position"
+)
 FULL_HEADS: Final = (
     "Logits of ids that are gone are the lowest finite number: the parity of such outputs counts these, and says "
     "little."

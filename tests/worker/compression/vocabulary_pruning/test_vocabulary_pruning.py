@@ -16,7 +16,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe, VocabularyPruning
 from worker.compression.apply import apply, check
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.graph.tables.observe import counts_places
+from worker.compression.graph.tables.places import counts_places
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.vocabulary_pruning.vocabulary_pruning import vocabulary_pruning
@@ -121,6 +121,25 @@ def test_positions_and_segments_are_not_taken_for_words(tmp_path: Path) -> None:
     assert (rows_of(result.model), rows_of(result.model, "places")) == (len(HAS) + 1, PLACES)
     feeds = bert_data(np.tile(HAS, (2, 2)))
     assert np.array_equal(run(normalise(result.model), feeds), run(before, feeds))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_positions_of_single_steps_are_not_taken_for_words(tmp_path: Path, shuffled: bool) -> None:
+    """As a decoder with a cache takes them, one sequence behind the other or in any order."""
+    net = bert()
+    before = net.clone()
+    order = np.random.default_rng(0).permutation(8) if shuffled else np.arange(8)
+    ids = np.array([3, 9, 9, 41, 5, 3, 59, 7])
+    columns = {"input_ids": ids, "position_ids": np.tile(np.arange(4), 2), "kind_ids": np.zeros(8, np.int64)}
+    data = {name: numbers[order, None] for name, numbers in columns.items()}
+    result = done(net, tmp_path, data)
+    assert {row["table"]: row["rows"] for row in result.details["tables"]} == {
+        "words": [IDS, len(HAS)],
+        "places": [PLACES, PLACES],
+        "kinds": [2, 2],
+    }
+    later = {**data, "position_ids": data["position_ids"] + 5}
+    assert np.array_equal(run(normalise(result.model), later), run(before, later))
 
 
 @pytest.mark.parametrize(
