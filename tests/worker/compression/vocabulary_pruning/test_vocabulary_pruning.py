@@ -12,9 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from tests.support.lookup_nets import IDS, PLACES, WIDTH, Head, bert, language_model
 from tests.support.small_nets import model, ops, run, samples
+from tests.support.tokenizer import VOCABULARY, archive, lines, tokenizer
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe, VocabularyPruning
 from worker.compression.apply import apply, check
+from worker.compression.data.open import open_samples
+from worker.compression.data.source import Source
+from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.tables.places import counts_places
 from worker.compression.progress import Silent
@@ -108,6 +113,50 @@ def test_without_a_fallback_id_the_row_nearest_to_the_mean_of_what_goes_stands_i
     gone = np.setdiff1d(np.arange(IDS), HAS)
     costs = [((words[gone] - words[j]) ** 2).sum() for j in HAS]
     assert result.details["tables"][0]["fallback_id"] == HAS[int(np.argmin(costs))]
+
+
+def of_texts(net: ir.Model, folder: Path, **settings: Any) -> StepResult:
+    """By sentences that have none of the unknown token: [CLS] a b [SEP]."""
+    content = {"d.jsonl": lines([{"s": "a b a"}, {"s": "a"}]), "tokenizer.json": tokenizer()}
+    path = archive(folder / "data.zip", content)
+    declared = Declaration.model_validate({"inputs": {"input_ids": {"from": "text", "columns": ["s"]}}})
+    texts = open_samples(Source(path, declared, map={"ids": "input_ids"}), inputs_of(net), folder / "scratch")
+    (scratch := folder / "step").mkdir()
+    return vocabulary_pruning(net, asked(**settings), Context(scratch, 0, Silent(), seen=lambda _: [texts]))
+
+
+def test_what_texts_lack_is_taken_for_the_unknown_token_of_their_tokenizer(tmp_path: Path) -> None:
+    net = language_model("none")
+    before = net.clone()
+    result = of_texts(net, tmp_path)
+    (row,) = result.details["tables"]
+    unknown = VOCABULARY["[UNK]"]
+    assert (row["fallback_id"], row["fallback_is"]) == (unknown, "unknown token")
+    assert (row["seen"], row["rows"]) == (5, [IDS, 6])
+    assert not result.notes
+    ids, taken_for = np.array([[4, 40, 59]]), np.array([[4, unknown, unknown]])
+    assert np.array_equal(run(normalise(result.model), {"ids": ids}), run(before, {"ids": taken_for}))
+
+
+def test_a_fallback_id_goes_before_the_unknown_token(tmp_path: Path) -> None:
+    (row,) = of_texts(language_model("none"), tmp_path, fallback_id=7).details["tables"]
+    assert (row["fallback_id"], row["fallback_is"]) == (7, "fallback_id")
+
+
+def test_the_unknown_token_is_not_looked_for_where_ids_are_shifted_in_front_of_the_table(
+    tmp_path: Path,
+) -> None:
+    net = model(
+        f"""(int64[N,L] ids) => (float[N,L,{WIDTH}] y) {{
+            two = Constant <value_int=2> ()
+            rows = Add (ids, two)
+            y = Gather (words, rows)
+        }}""",
+        {"words": np.random.default_rng(0).normal(size=(IDS, WIDTH)).astype(np.float32)},
+    )
+    result = of_texts(net, tmp_path)
+    assert result.details["tables"][0]["fallback_is"] == "nearest row"
+    assert "name it in fallback_id" in result.notes[0]
 
 
 def test_positions_and_segments_are_not_taken_for_words(tmp_path: Path) -> None:
