@@ -18,7 +18,6 @@ from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.tables.find import Table
 from worker.compression.graph.tables.observe import Lookups
-from worker.compression.half_precision.casting import MAX_BFLOAT16
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.values import array_of, required_input
@@ -32,6 +31,7 @@ from worker.compression.vocabulary_pruning.candidates import (
     nothing_to_prune,
     why_pinned,
 )
+from worker.compression.vocabulary_pruning.fill import lowest_fill
 from worker.compression.vocabulary_pruning.heads import (
     Head,
     cut_head,
@@ -139,14 +139,14 @@ def _prune(
         return row | {"rows": [table.shape[0]] * 2, "heads": []}
     if step.head == "short":
         check_short(edit.model, heads)
-    lowest = _lowest(edit.model, context) if heads and step.head == "full" else 0.0
+    fill = lowest_fill(edit.model, context, heads) if heads and step.head == "full" else 0.0
     places = edit.new_constant(f"{table.name}_places", choice.places)
     for head in heads:
         cut_head(edit, head, choice.stays)
     _cut_table(table, choice.stays)
     _remap(edit, table, choice, places)
     if step.head == "full":
-        _put_back(edit, heads, choice, places, lowest)
+        _put_back(edit, heads, choice, places, fill)
     else:
         for head in heads:
             shorten_outputs(edit.model, head, len(choice.stays) - choice.gone)
@@ -185,19 +185,10 @@ def _remap(edit: GraphEdit, table: Table, choice: Choice, places: ir.Value) -> N
         gather.replace_input_with(1, remapped[ids])
 
 
-def _put_back(edit: GraphEdit, heads: list[Head], choice: Choice, places: ir.Value, lowest: float) -> None:
+def _put_back(edit: GraphEdit, heads: list[Head], choice: Choice, places: ir.Value, fill: float) -> None:
     if not heads:
         return
     stays = edit.new_constant(f"{places.name}_stay", choice.stays)
-    floor = edit.new_constant(f"{places.name}_lowest", np.array(lowest, np.float32))
+    floor = edit.new_constant(f"{places.name}_lowest", np.array(fill, np.float32))
     for head in heads:
         put_back(edit, head, stays, places, floor)
-
-
-def _lowest(model: ir.Model, context: Context) -> float:
-    """The lowest finite number of the narrowest floats that the artifact answers in."""
-    outputs = {value.dtype for value in context.as_written(model).graph.outputs}
-    floats = [kind for kind in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) if kind in outputs]
-    if floats and floats[0] == ir.DataType.FLOAT16:
-        return float(np.finfo(np.float16).min)
-    return -MAX_BFLOAT16 if floats else float(np.finfo(np.float32).min)
