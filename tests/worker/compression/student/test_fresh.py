@@ -105,7 +105,8 @@ def test_a_normalisation_that_is_written_out_begins_as_one_too() -> None:
         "y = com.microsoft.SkipSimplifiedLayerNormalization (x, a, gain, bias)",
         "biased = Add (a, bias)\n s = Add (x, biased)\n y = SimplifiedLayerNormalization (s, gain)",
         "biased = Add (a, bias)\n s = Add (x, biased)\n square = Mul (s, s)\n "
-        "mean = ReduceMean <axes = [-1]> (square)\n safe = Add (mean, eps)\n root = Sqrt (safe)\n share = Reciprocal (root)\n unit = Mul (s, share)\n"
+        "mean = ReduceMean <axes = [-1]> (square)\n safe = Add (mean, eps)\n root = Sqrt (safe)\n "
+        "share = Reciprocal (root)\n unit = Mul (s, share)\n"
         "y = Mul (gain, unit)",
         "[stays] y, mean, inverse = com.microsoft.SkipLayerNormalization (x, a, gain, beta, bias)\n"
         "z = Add (mean, inverse)",
