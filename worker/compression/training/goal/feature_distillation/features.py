@@ -26,12 +26,14 @@ LEAST_SQUARE = 1e-12
 
 @dataclass(frozen=True)
 class Feature:
-    """Two values that should agree, by name, and what the difference counts as."""
+    """Two values that should agree, by name, and what the difference counts as. `heads`: how many heads the first axis
+    of the student's and the teacher's counts with the samples, of relations."""
 
     teacher: str
     student: str
     weight: float = 1.0
     measure: Literal["squared_error", "relative_error", "relations"] = "squared_error"
+    heads: tuple[int, int] = (1, 1)
 
 
 class Projections(nn.Module):
@@ -46,9 +48,7 @@ class Projections(nn.Module):
     def distance(self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Compute the difference as the feature measures it. Raises `Refusal` `teacher_does_not_fit`."""
         if feature.measure == "relations":
-            if together(student).shape[:2] != together(teacher).shape[:2]:
-                raise _refused(feature, student, teacher)
-            return relation_loss(student, teacher)
+            return self._relations(feature, student, teacher)
         own, others = self._brought_together(feature, student, teacher)
         projected: torch.Tensor = self._layer(feature, own, others)(own)
         match feature.measure:
@@ -58,6 +58,12 @@ class Projections(nn.Module):
                 return (projected - others).square().sum() / others.square().sum().clamp(min=LEAST_SQUARE)
             case _:
                 assert_never(feature.measure)
+
+    def _relations(self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        own, others = together(student, feature.heads[0]), together(teacher, feature.heads[1])
+        if own.shape[:2] != others.shape[:2]:
+            raise _refused(feature, student, teacher)
+        return relation_loss(own, others)
 
     def _brought_together(
         self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor
