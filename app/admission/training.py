@@ -45,7 +45,7 @@ def check_training(
     axis = step.class_axis if isinstance(step, Taught) else FIRST_CLASS_AXIS
     read = _as_read(output, axis, f"{where}.class_axis")
     if step.needs_labels:
-        _check_labels(step, read, use, dataset)
+        _check_labels(step, read, axis, use, dataset)
     return output
 
 
@@ -153,7 +153,10 @@ def _as_read(output: TensorSpec, class_axis: int, path: str) -> TensorSpec:
     return output.model_copy(update={"shape": shape})
 
 
-def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: DatasetFacts) -> None:
+def _check_labels(
+    step: Trains, output: TensorSpec, class_axis: int, use: DataUse, dataset: DatasetFacts
+) -> None:
+    """The `output` as the loss reads it, of which the classes were along `class_axis`."""
     if dataset.target is None:
         raise Refusal(
             "missing_data",
@@ -165,8 +168,8 @@ def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: Datas
     fitting.check_finite(FIELD, use, dataset.target, labels)
     fitting.check_numeric(FIELD, step.kind, dataset.target, labels)
     given, classes = fitting.kind_of(labels.dtype), _classes(step, output)
-    if _one_hot(labels, output) and classes is not False:
-        fitting.check_one_hot(FIELD, dataset.target, labels, output)
+    if _one_hot(labels, output, class_axis) and classes is not False:
+        fitting.check_one_hot(FIELD, dataset.target, labels, _with_classes_along(class_axis, output))
     elif (_whole_classes(labels, output) and classes is not False) or (
         given in fitting.INTEGERS and classes is not False
     ):
@@ -184,11 +187,23 @@ def _has_classes(output: TensorSpec) -> bool:
     return len(output.shape) >= 2 and output.shape[1] != 1
 
 
-def _one_hot(labels: ArrayFacts, output: TensorSpec) -> bool:
-    """One-hot rows for an output [N, C], one-hot places for an output [N, C, …]."""
+def _one_hot(labels: ArrayFacts, output: TensorSpec, class_axis: int) -> bool:
+    """One-hot rows for an output [N, C], one-hot places for an output [N, C, …], along the axis of its classes."""
     rank = len(output.shape)
-    form = len(fitting.columns(labels.shape)) == 1 if rank == 2 else len(labels.shape) == rank
-    return bool(labels.one_hot) and _has_classes(output) and form
+    if rank == 2:
+        return bool(labels.one_hot) and _has_classes(output) and len(fitting.columns(labels.shape)) == 1
+    if not rank or class_axis % rank == FIRST_CLASS_AXIS:
+        along = bool(labels.one_hot)
+    else:
+        along = class_axis % rank in (labels.one_hot_axes or [])
+    return along and _has_classes(output) and len(labels.shape) == rank
+
+
+def _with_classes_along(axis: int, output: TensorSpec) -> TensorSpec:
+    """An output as the loss reads it with its classes where they were."""
+    shape = list(output.shape)
+    shape.insert(axis % len(shape), shape.pop(FIRST_CLASS_AXIS))
+    return output.model_copy(update={"shape": shape})
 
 
 def _whole_classes(labels: ArrayFacts, output: TensorSpec) -> bool:

@@ -17,7 +17,7 @@ router = Router(prefix="/v1/audit", tags=["access"], access="admin")
 def list_audit(request: Request, service: Service, page: Paged) -> Listed[AuditEntry]:
     """Everything that changed something, or was to, of all owners, newest first."""
     items, next = listed(
-        request, page, service.records.audited, lambda entries: [_shown(entry) for entry in entries]
+        request, page, "aud", service.records.audited, lambda entries: [_shown(entry) for entry in entries]
     )
     return Listed(items=items, next=next)
 

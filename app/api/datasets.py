@@ -99,6 +99,7 @@ def list_datasets(request: Request, service: Service, owner: Owner, page: Paged)
     items, next = listed(
         request,
         page,
+        "dst",
         lambda p: service.records.uploads(owner, "dataset", p),
         lambda uploads: [views.dataset(upload) for upload in uploads],
     )

@@ -106,8 +106,9 @@ def _check_from_a_page(request: Request) -> None:
 
 
 async def _keep(request: Request, caller: Caller, route: str, status: int, location: str | None) -> None:
-    """It is done and cannot be undone: where this cannot be kept, the operator's log has it."""
-    about = request.path_params.get("id") or (location or "").rpartition("/")[2]
+    """It is about what it made, else about what its address names. It is done and cannot be undone: where this cannot
+    be kept, the operator's log has it."""
+    about = (location or "").rpartition("/")[2] or request.path_params.get("id")
     entry = Audited(
         id=new_id("aud"),
         created_at=now(),

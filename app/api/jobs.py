@@ -169,7 +169,11 @@ def list_jobs(
         state=state, model=model, tags=_tags(tag or []), since=seconds(since), until=seconds(until)
     )
     items, next = listed(
-        request, page, lambda p: service.records.jobs(owner, narrowed, p), lambda jobs: _shown(service, jobs)
+        request,
+        page,
+        "job",
+        lambda p: service.records.jobs(owner, narrowed, p),
+        lambda jobs: _shown(service, jobs),
     )
     return Listed(items=items, next=next)
 

@@ -49,7 +49,9 @@ def create_key(wanted: KeyRequest, response: Response, service: Service) -> Made
 @router.get("", operation_id="list_keys", responses=documented("keys_disabled"))
 def list_keys(request: Request, service: Service, page: Paged) -> Listed[Key]:
     """Of all owners, newest first; also those that were revoked or have expired."""
-    items, next = listed(request, page, service.records.keys, lambda keys: [_shown(key) for key in keys])
+    items, next = listed(
+        request, page, "key", service.records.keys, lambda keys: [_shown(key) for key in keys]
+    )
     return Listed(items=items, next=next)
 
 

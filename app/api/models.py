@@ -118,6 +118,7 @@ def list_models(request: Request, service: Service, owner: Owner, page: Paged) -
     items, next = listed(
         request,
         page,
+        "mdl",
         lambda p: service.records.uploads(owner, "model", p),
         lambda uploads: [views.model(upload) for upload in uploads],
     )

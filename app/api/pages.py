@@ -1,4 +1,4 @@
-"""Lists in pages: newest first, a link to the next page, an opaque cursor."""
+"""Lists in pages: newest first, a link to the next page, an opaque cursor, which is of one list alone."""
 
 import base64
 import binascii
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from app.api.examples import CURSOR
 from app.api.text import WRITTEN_WHOLE
+from app.storage.ids import Hashed, Prefix
 from app.storage.records import Dated, Job, Page, Trial, Upload
 from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Refusal
@@ -63,14 +64,17 @@ def by_time(row: Dated) -> tuple[float, str]:
 def listed(
     request: Request,
     page: Page,
+    kind: Prefix | Hashed,
     fetch: Callable[[Page], list[Row]],
     show: Callable[[list[Row]], list[Item]],
     place: Callable[[Row], tuple[float, str]] = by_time,
 ) -> tuple[list[Item], str | None]:
     """The items of a page, and the link to the next one. Where rows are large, a page has fewer than were asked for.
 
-    `show` gets all rows, to look up in one query what they need besides. `place` is a row's in the order of the list.
+    `kind` is that of the rows' ids. `show` gets all rows, to look up in one query what they need besides. `place` is a
+    row's in the order of the list. Raises `invalid_request` for a cursor of another list.
     """
+    check_own(page, f"{kind}_")
     rows, weight = list[Row](), 0
     while weight <= MAX_WEIGHT and (wanted := min(page.limit + 1 - len(rows), AT_ONCE)):
         more = fetch(Page(limit=wanted, after=place(rows[-1]) if rows else page.after))
@@ -111,6 +115,17 @@ def link(request: Request, **changes: object) -> str:
     """This address with other parameters; relative, because a proxy may know the host by another name."""
     kept = [(name, text) for name, text in request.query_params.multi_items() if name not in changes]
     return f"{quote(request.scope['path'])}?{urlencode([*kept, *changes.items()])}"
+
+
+def check_own(page: Page, own: str) -> None:
+    """Raises `invalid_request` for a cursor of another list: its id does not begin with `own`."""
+    if page.after is not None and not page.after[1].startswith(own):
+        raise Refusal(
+            "invalid_request",
+            f"The cursor {encoded(*page.after)!r} is that of another list. Follow the `next` link of this one, or "
+            "leave it out.",
+            field="cursor",
+        )
 
 
 def encoded(created_at: float, id: str) -> str:

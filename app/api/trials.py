@@ -51,6 +51,7 @@ def list_trials(
     items, next = listed(
         request,
         page,
+        "trl",
         lambda part: _after(wanted, part),
         lambda those: [shown(row, row.number in beaten_by_none) for row in those],
         _place,

@@ -1,12 +1,12 @@
 """`GET /v1/models/{id}/values`: what `features` of a distillation can name."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Query, Request
 
 from app.api import uploads
 from app.api.deps import ModelId, Owner, Service
-from app.api.pages import Listed, Paged, encoded, link
+from app.api.pages import Listed, Paged, check_own, encoded, link
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.submission import ready
@@ -17,8 +17,6 @@ from winnow.contract.model import ModelFacts
 
 router = Router(prefix="/v1/models", tags=["models"])
 
-CURSOR: Final = "value"
-"""Beside the place in a cursor, which has an id for what has one."""
 Named = Annotated[
     str | None,
     Query(
@@ -38,6 +36,7 @@ def list_values(
     facts = ModelFacts.model_validate(ready(uploads.find(service, owner, "model", id), None).facts)
     if facts.values is None or facts.value_kinds is None:
         raise Refusal("not_found", _why_none(id, facts))
+    check_own(page, own := f"value_{id}")
     values = graph_values(facts.values, facts.value_kinds)
     first = 0 if page.after is None else int(page.after[0]) + 1
     wanted = [
@@ -49,7 +48,7 @@ def list_values(
     more = len(wanted) > len(shown)
     return Listed(
         items=[value for _, value in shown],
-        next=link(request, cursor=encoded(float(shown[-1][0]), CURSOR)) if more else None,
+        next=link(request, cursor=encoded(float(shown[-1][0]), own)) if more else None,
     )
 
 

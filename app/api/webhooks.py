@@ -72,6 +72,7 @@ def list_webhooks(request: Request, service: Service, owner: Owner, page: Paged)
     items, next = listed(
         request,
         page,
+        "whk",
         lambda p: service.records.webhooks(owner, p),
         lambda webhooks: [_shown(webhook) for webhook in webhooks],
     )
@@ -101,6 +102,7 @@ def list_deliveries(request: Request, service: Service, webhook: Found, page: Pa
     items, next = listed(
         request,
         page,
+        "dlv",
         lambda p: service.records.deliveries(webhook.id, p),
         lambda deliveries: [_delivery(delivery) for delivery in deliveries],
     )

@@ -90,6 +90,8 @@ class AuditEntry(ResponseModel):
     key: str | None = Field(description="Id of the API key; null for a token.")
     method: str = Field(description="Of the request.")
     route: str = Field(description="Address of the request, with its parts by name.")
-    object: str | None = Field(description="Id of what it was about; null where it was about none.")
+    object: str | None = Field(
+        description="Id of what it made, else of what it was about; null where it was about none."
+    )
     status: int = Field(description="HTTP status of the answer.")
     request_id: str = Field(description="Of the request, as in X-Request-Id and in the service's log.")

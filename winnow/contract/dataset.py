@@ -39,6 +39,11 @@ class ArrayFacts(ResponseModel):
         description="Whether each row (or place, with the classes along axis 1) is a single one among zeros, so that "
         "it names a class; null where not looked at.",
     )
+    one_hot_axes: list[int] | None = Field(
+        default=None,
+        description="Of places, the axes along which each is a single one among zeros: 1 for [N, C, …], the last for "
+        "[N, steps, C]; none of rows; null where not looked at.",
+    )
 
 
 class DatasetInput(ResponseModel):

@@ -9,7 +9,7 @@ from tests.support.facts import array, dataset_facts, model_facts, tensor
 from winnow.contract.dataset import ArrayFacts, DatasetFacts
 
 
-def data(dtype: str, *shape: int, high: float = 1, **form: bool) -> DatasetFacts:
+def data(dtype: str, *shape: int, high: float = 1, **form: Any) -> DatasetFacts:
     found = array(dtype, 1024, *shape, high=high).model_dump() | form
     arrays = {"input": array("float32", 1024, 3, 8, 8), "labels": ArrayFacts.model_validate(found)}
     return dataset_facts(arrays=arrays)
@@ -59,6 +59,26 @@ def test_labels_of_places_are_judged_at_the_door(dataset: DatasetFacts, fits: bo
     """For an output [N, 4, 8, 8]: classes of places in any form, or reals of its shape."""
     model = model_facts(outputs=[tensor("logits", "N", 4, 8, 8)])
     problem = outcome({"kind": "finetune"}, model=model, dataset=dataset, data=training())
+    assert (problem and problem.code) == (None if fits else "labels_do_not_fit")
+
+
+STEPS: list[tuple[DatasetFacts, bool]] = [
+    (data("int64", 16, high=3), True),
+    (data("float32", 16, 4, whole=True, one_hot=False, one_hot_axes=[2]), True),
+    (data("int64", 16, 4, whole=True, one_hot=False, one_hot_axes=[2]), True),
+    (data("int64", 16, 5, whole=True, one_hot=False, one_hot_axes=[2]), False),
+    (data("int64", 16, 4, whole=True, one_hot=True, one_hot_axes=[1]), False),
+    (data("float32", 16, 4, whole=False, one_hot=False, one_hot_axes=[]), False),
+]
+
+
+@pytest.mark.parametrize(("dataset", "fits"), STEPS)
+@pytest.mark.parametrize("axis", [-1, 2])
+def test_labels_of_steps_are_judged_at_the_door(dataset: DatasetFacts, fits: bool, axis: int) -> None:
+    """For an output [N, 16, 4] with its classes along the last axis."""
+    model = model_facts(outputs=[tensor("logits", "N", 16, 4)])
+    step = {"kind": "distillation", "labels": 1, "head": "classification", "class_axis": axis}
+    problem = outcome(step, model=model, dataset=dataset, data=training())
     assert (problem and problem.code) == (None if fits else "labels_do_not_fit")
 
 

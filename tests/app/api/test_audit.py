@@ -9,6 +9,7 @@ import pytest
 from app.storage.memory import MemoryRecords
 from app.storage.records import Audited
 from tests.app.api.conftest import ONNX
+from tests.support.facts import model_facts
 from tests.support.owners import a_key_of, also, ask, bearer, served_to
 from tests.support.served import Served, served
 
@@ -45,6 +46,19 @@ def test_what_changes_something_is_kept_with_who_did_it(api: Served) -> None:
     assert (last["owner"], last["request_id"]) == ("bob", "mine")
     [key] = [key["id"] for key in api.http.get("/v1/keys").json()["items"] if key["owner"] == "bob"]
     assert {it["key"] for it in entries(api)} == {key}
+
+
+@pytest.mark.parametrize("sent", ["form", "students"])
+def test_what_is_made_of_a_model_is_named_in_place_of_the_model(api: Served, sent: str) -> None:
+    model = str(api.http.post("/v1/models", content=ONNX).json()["id"])
+    api.inspected(model, model_facts().model_dump())
+    if sent == "form":
+        fields = {"way": "recipe", "recipe": '{"steps": [{"kind": "float16"}]}'}
+        answer = api.http.post(f"/models/{model}/compress", headers={"Accept": "text/html"}, data=fields)
+    else:
+        answer = api.http.post(f"/v1/models/{model}/students", json={"init": "fresh"})
+    made = answer.headers["location"].rpartition("/")[2]
+    assert entries(api)[0]["object"] == made != model
 
 
 def test_an_id_that_no_database_keeps_is_left_out(api: Served) -> None:

@@ -17,8 +17,8 @@ KINDS = ValueKinds(
 NAMES = ["input", "/a/Gemm_output_0", "/b/Gemm_output_0", "logits"]
 
 
-def inspected(api: Served, **facts: Any) -> str:
-    id = str(api.http.post("/v1/models", content=ONNX).json()["id"])
+def inspected(api: Served, content: bytes = ONNX, **facts: Any) -> str:
+    id = str(api.http.post("/v1/models", content=content).json()["id"])
     api.inspected(id, model_facts(**facts).model_dump())
     return f"/v1/models/{id}/values"
 
@@ -38,6 +38,20 @@ def test_pages_follow_one_another_and_a_name_narrows_them_all(api: Served) -> No
         names += [item["name"] for item in page["items"]]
         url = page["next"]
     assert names == NAMES[1:3]
+
+
+def test_a_cursor_is_of_one_list_alone(api: Served) -> None:
+    """Neither that of models, nor that of another model's values, nor the other way round."""
+    listed = inspected(api, values=NAMES, value_kinds=KINDS)
+    api.http.post("/v1/models", content=ONNX.replace(b"grap", b"GRAP"))
+    pages = [api.http.get(address).json()["next"] for address in (f"{listed}?limit=1", "/v1/models?limit=1")]
+    of_values, of_models = (page.partition("cursor=")[2] for page in pages)
+    other = inspected(api, ONNX.replace(b"grap", b"none"), values=NAMES, value_kinds=KINDS)
+    for address, cursor in ((listed, of_models), (other, of_values), ("/v1/models", of_values)):
+        answer = api.http.get(address, params={"cursor": cursor})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert answer.json()["field"] == "cursor"
+        assert "another list" in answer.json()["detail"]
 
 
 def test_what_was_not_kept_is_told_with_the_reason(api: Served) -> None:

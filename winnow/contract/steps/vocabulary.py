@@ -27,8 +27,8 @@ class VocabularyPruning(Step):
     )
     fallback_id: Id | None = Field(
         default=None,
-        description="What an id without a row is taken for, as the tokenizer's unknown token; null: of the rows that "
-        "stay the one nearest to the mean of those that go.",
+        description="What an id without a row is taken for; null: the unknown token of the tokenizer, where the data "
+        "is texts, else of the rows that stay the one nearest to the mean of those that go.",
     )
     head: Literal["full", "short"] = Field(
         default="full",

@@ -1,7 +1,8 @@
 """Read labels as class numbers: whole numbers of any dtype, or one-hot ones, of which the column of the one is the
 class.
 
-One-hot are rows [N, C], or places [N, C, …] such as pixels, with the classes along axis 1.
+One-hot are rows [N, C], or places such as pixels [N, C, …] or steps [N, …, C], with the classes along the axis that the
+training names, 1 by itself.
 """
 
 from collections.abc import Sequence
@@ -18,24 +19,30 @@ MAX_EXACT_FLOAT = 2**53
 ROWS_AT_A_TIME = 1 << 16
 
 
-def class_numbers(labels: Array, *, one_hot: bool = True) -> Array:
-    """Return one class number for each row or place of one-hot labels (where `one_hot` allows them), whole floats as
-    integers, and anything else as it is."""
-    if one_hot and is_one_hot(labels):
-        classes = np.concatenate([_by_class(part).argmax(axis=1) for part in _parts(labels)])
-        return classes.reshape(len(labels), *labels.shape[2:]) if _is_dense(labels) else classes.reshape(-1)
+def class_numbers(labels: Array, *, one_hot: bool = True, axis: int = 1) -> Array:
+    """Return one class number for each row or place of one-hot labels (where `one_hot` allows them; of places with the
+    classes along `axis`), whole floats as integers, and anything else as it is."""
+    if one_hot and is_one_hot(labels, axis):
+        classes = np.concatenate([_by_class(part, axis).argmax(axis=1) for part in _parts(labels)])
+        places = [size for place, size in enumerate(labels.shape) if place != axis % labels.ndim]
+        return classes.reshape(places if _is_dense(labels) else -1)
     return labels.astype(np.int64) if labels.dtype.kind == "f" and is_whole(labels) else labels
 
 
-def is_one_hot(labels: Numbers) -> bool:
-    """Whether they are rows of two columns or more (axes of length one aside), or places with two classes or more, each
-    with a single one, all else zero."""
+def is_one_hot(labels: Numbers, axis: int = 1) -> bool:
+    """Whether they are rows of two columns or more (axes of length one aside), or places with two classes or more along
+    `axis`, each with a single one, all else zero."""
     several = columns(labels.shape)
     if labels.dtype.kind not in NUMERIC_KINDS or not several or not len(labels):
         return False
-    if len(several) > 1 and labels.shape[1] == 1:
+    if len(several) > 1 and labels.shape[axis] == 1:
         return False
-    return all(_one_each(_by_class(part)) for part in _parts(labels))
+    return all(_one_each(_by_class(part, axis)) for part in _parts(labels))
+
+
+def one_hot_axes(labels: Numbers) -> list[int]:
+    """List the axes along which places are one-hot; none of rows."""
+    return [axis for axis in range(1, labels.ndim) if is_one_hot(labels, axis)] if _is_dense(labels) else []
 
 
 def is_whole(labels: Numbers) -> bool:
@@ -76,9 +83,11 @@ def _is_dense(labels: Numbers) -> bool:
     return len(columns(labels.shape)) > 1
 
 
-def _by_class(part: Array) -> Array:
+def _by_class(part: Array, axis: int) -> Array:
     """Reshape to [N, classes, places], one place for rows."""
-    return part.reshape(len(part), part.shape[1] if _is_dense(part) else -1, -1 if _is_dense(part) else 1)
+    if not _is_dense(part):
+        return part.reshape(len(part), -1, 1)
+    return np.moveaxis(part, axis, 1).reshape(len(part), part.shape[axis], -1)
 
 
 def _one_each(by_class: Array) -> bool:

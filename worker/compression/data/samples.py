@@ -97,11 +97,12 @@ class Samples:
         rows = np.stack([np.asarray(self.rows) * 2, np.asarray(self.rows) * 2 + 1], axis=1).reshape(-1)
         return replace(same, targets=None, rows=rows, fixed_batch=self.fixed_batch and 2 * self.fixed_batch)
 
-    def with_class_numbers(self, *, one_hot: bool = True) -> "Samples":
-        """Return the same samples with labels that are class numbers, where they can be read as such."""
+    def with_class_numbers(self, *, one_hot: bool = True, axis: int = 1) -> "Samples":
+        """Return the same samples with labels that are class numbers, where they can be read as such; of one-hot places
+        with the classes along `axis`."""
         if not isinstance(self.targets, np.ndarray):  # boxes and masks are made when they are read
             return self
-        return replace(self, targets=class_numbers(self.targets, one_hot=one_hot))
+        return replace(self, targets=class_numbers(self.targets, one_hot=one_hot, axis=axis))
 
     def batches(self, size: int) -> Iterator[dict[str, Array]]:
         """Yield feeds of `size` rows in order, the last one shorter; of `fixed_batch` rows where the model fixes it.

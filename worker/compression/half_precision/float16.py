@@ -7,7 +7,8 @@ Runtime 1.32 ends with SIGSEGV while it makes the session (its MatmulTransposeFu
 them): recurrent layers that are batch first, with a product behind them.
 A weight beyond ±65504 has no float16, nor has a constant that is all but zero (`underflow`), so their nodes stay in
 float32, with a note; and with calibration data so does every node that overflows, or comes near it, on that data
-(`overflow`). The lowest or largest float32 that a Where fills in is none: it becomes that of float16.
+(`overflow`). The lowest or largest float32 that a Where fills in is none: it becomes that of float16; but a LogSoftmax
+behind it stays in float32, since it subtracts from that, and from 16 on the result has no float16.
 """
 
 import logging
@@ -42,6 +43,7 @@ from worker.compression.steps.eligibility import EXCLUDED
 
 log = logging.getLogger(__name__)
 
+PASSING: Final = ("Identity", "Cast", "Reshape")
 RANDOM_FEEDS: Final = 4
 """Feeds of random numbers where there is no data."""
 
@@ -169,6 +171,8 @@ def _why_ineligible(node: ir.Node, ports: Ports | None, patterns: list[str]) -> 
         return EXCLUDED
     if _moves_first_axis_back(node):
         return "ONNX Runtime crashes on a product that reads such a Transpose in float16"
+    if node.op_type == "LogSoftmax" and _is_filled(node.inputs[0]):
+        return "it subtracts from the lowest float16, which a Where fills in"
     if ports is None:
         return "the operator has no float16 form in this opset, or keeps float32 by design"
     too_large = [
@@ -185,6 +189,21 @@ def _moves_first_axis_back(node: ir.Node) -> bool:
     """Whether it is a Transpose with perm = (1, …, n − 2, 0, n − 1) or (1, …, n − 1, 0), n ≥ 3."""
     perm = list(node.attributes.get_ints("perm", [])) if node.op_type == "Transpose" else []
     return len(perm) > 2 and perm[:-2] == list(range(1, len(perm) - 1))
+
+
+def _is_filled(value: ir.Value | None) -> bool:
+    """Whether a Where, or what passes its result on, fills in the lowest or largest float32."""
+    node = None if value is None else value.producer()
+    if node is None or node.op_type not in ("Where", *PASSING):
+        return False
+    if node.op_type in PASSING:
+        return _is_filled(node.inputs[0])
+    fills = [
+        v.const_value.numpy()
+        for v in node.inputs[1:]
+        if v is not None and v.const_value is not None and _is_weight(v)
+    ]
+    return any(is_end(fill).any() for fill in fills)
 
 
 def _is_weight(value: ir.Value | None) -> bool:

@@ -22,8 +22,11 @@ from worker.compression.graph.nodes.weights import RECURRENT, Weight, layers
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.values import tensor_of
 
-CONVOLUTIONS: Final = frozenset({"Conv", "ConvTranspose"})
-BIAS_INPUT: Final = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "LSTM": 3, "GRU": 3, "RNN": 3}
+CONVOLUTIONS: Final = frozenset({"Conv", "ConvTranspose", "FusedConv"})
+BIAS_INPUT: Final = {
+    **{"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "LSTM": 3, "GRU": 3, "RNN": 3},
+    **{"FusedConv": 2, "FusedGemm": 2, "BiasGelu": 1, "FastGelu": 1},  # com.microsoft
+}
 NORMS: Final[dict[str, tuple[tuple[int, float], ...]]] = {
     "BatchNormalization": ((1, 1.0), (2, 0.0), (3, 0.0), (4, 1.0)),
     "LayerNormalization": ((1, 1.0), (2, 0.0)),
@@ -31,7 +34,8 @@ NORMS: Final[dict[str, tuple[tuple[int, float], ...]]] = {
     "GroupNormalization": ((1, 1.0), (2, 0.0)),
     "RMSNormalization": ((1, 1.0),),
     "SimplifiedLayerNormalization": ((1, 1.0),),
-    "SkipLayerNormalization": ((2, 1.0), (3, 0.0)),
+    "SkipLayerNormalization": ((2, 1.0), (3, 0.0), (4, 0.0)),
+    "SkipSimplifiedLayerNormalization": ((2, 1.0), (3, 0.0)),
 }
 """operator → its inputs that are parameters, and what they begin as."""
 TABLE_DEVIATION: Final = 0.02
@@ -60,7 +64,7 @@ def _drawn(node: ir.Node, weight: Weight, rng: np.random.Generator) -> Array:
     if node.op_type in CONVOLUTIONS:
         receptive = math.prod(shape[2:])
         groups = node.attributes.get_int("group", 1)
-        inputs = shape[1] if node.op_type == "Conv" else shape[0] // groups
+        inputs = shape[0] // groups if node.op_type == "ConvTranspose" else shape[1]
         return rng.normal(0, math.sqrt(2 / (inputs * receptive)), shape)
     fans = shape[-2:] if len(shape) > 1 else (1, shape[0])
     if node.op_type in RECURRENT:  # [directions, gates · hidden, inputs], each gate is a product of its own
@@ -82,10 +86,21 @@ def _is_norm(node: ir.Node) -> bool:
 
 
 def _divides_by_deviation(node: ir.Node | None) -> bool:
-    """Whether it divides by a square root, as a normalisation that is written out does."""
-    divisor = node.inputs[1] if node is not None and node.op_type == "Div" else None
-    producer = None if divisor is None else divisor.producer()
-    return producer is not None and producer.op_type == "Sqrt"
+    """Whether it divides by a square root, as a normalisation that is written out does, or multiplies by the reciprocal
+    of one."""
+    if node is None or node.op_type not in ("Div", "Mul"):
+        return False
+    if node.op_type == "Div":
+        return _is_made_by(node.inputs[1], "Sqrt")
+    reciprocals = (
+        value.producer() for value in node.inputs if value is not None and _is_made_by(value, "Reciprocal")
+    )
+    return any(maker is not None and _is_made_by(maker.inputs[0], "Sqrt") for maker in reciprocals)
+
+
+def _is_made_by(value: ir.Value | None, operator: str) -> bool:
+    producer = None if value is None else value.producer()
+    return producer is not None and producer.op_type == operator
 
 
 def _known(model: ir.Model) -> Iterator[tuple[ir.Value, float]]:

@@ -115,7 +115,7 @@ def _labelled(samples: Samples, model: ir.Model, pair: StudentTeacher) -> Sample
     one_hot = samples.targets is not None and may_be_one_hot(
         samples.targets, None if shape is None else tuple(shape)
     )
-    return samples.with_class_numbers(one_hot=one_hot)
+    return samples.with_class_numbers(one_hot=one_hot, axis=head.class_axis)
 
 
 def _freeze(module: GraphModule, frozen: frozenset[str]) -> tuple[int, int]:

@@ -93,15 +93,16 @@ def put_back(edit: GraphEdit, head: Head, stays: ir.Value, places: ir.Value, low
 
 
 def passed_on(model: ir.Model, logits: ir.Value) -> tuple[list[ir.Value], ir.Node | None]:
-    """List what logits become by themselves or by a softmax, they included, and the first node that does anything else
-    with them, None where there is none."""
-    values = [logits]
+    """List what logits become by themselves or by a softmax, they included, each behind what it is made of, and the
+    first node that does anything else with them, None where there is none."""
+    values, others = [logits], list[ir.Node]()
     for value in values:
         for use in value.uses():
-            if not _goes_along_last_axis(use.node, opset_of(model)):
-                return values, use.node
-            values.append(use.node.outputs[0])
-    return values, None
+            if _goes_along_last_axis(use.node, opset_of(model)):
+                values.append(use.node.outputs[0])
+            else:
+                others.append(use.node)
+    return values, next(iter(others), None)
 
 
 def _head(product: ir.Node, table: Table, *, tied: bool) -> Head:

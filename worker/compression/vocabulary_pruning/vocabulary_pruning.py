@@ -2,8 +2,8 @@
 
     Gather(table [rows, width], ids)  →  Gather(table [stay, width], Gather(places int32 [rows], ids))
 
-Ids stay as they were: those that go are taken for `fallback_id`. For ids that stay every number is the same. Heads
-with a logit for each row shrink with the table (`heads`). Abdaoui et al. 2020, "Load What You Need".
+Ids stay as they were: those that go are taken for that of a fallback (`rows`). For ids that stay every number is the
+same. Heads with a logit for each row shrink with the table (`heads`). Abdaoui et al. 2020, "Load What You Need".
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import VocabularyPruning
+from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.tables.find import Table
-from worker.compression.graph.tables.observe import LookedUp, Lookups
-from worker.compression.half_precision.casting import MAX_BFLOAT16
+from worker.compression.graph.tables.observe import Lookups
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.values import array_of, required_input
@@ -31,6 +31,7 @@ from worker.compression.vocabulary_pruning.candidates import (
     nothing_to_prune,
     why_pinned,
 )
+from worker.compression.vocabulary_pruning.fill import lowest_fill
 from worker.compression.vocabulary_pruning.heads import (
     Head,
     cut_head,
@@ -38,14 +39,20 @@ from worker.compression.vocabulary_pruning.heads import (
     put_back,
     shorten_outputs,
 )
-from worker.compression.vocabulary_pruning.rows import Choice, choose_rows
+from worker.compression.vocabulary_pruning.rows import NEAREST, Choice, choose_rows, unknown_token
 
 MIN_OPSET: Final = 11
 """From which on a Gather may name the last axis."""
-PLACES: Final = "its input counts places or segments: in the data its numbers rise by 0 or 1"
+PLACES: Final = (
+    "its input counts places or segments: in the data its numbers rise by 0 or 1, or its name says position"
+)
 FULL_HEADS: Final = (
     "Logits of ids that are gone are the lowest finite number: the parity of such outputs counts these, and says "
     "little."
+)
+TOOK_NEAREST: Final = (
+    "Ids without a row in {table} are taken for {fallback_id}, whose row is nearest to the mean of those that went. "
+    "Where the tokenizer has an unknown token, name it in fallback_id: the model knows what to make of it."
 )
 ALL_SEEN: Final = "the data and `keep` have all of its ids"
 
@@ -71,11 +78,15 @@ def vocabulary_pruning(model: ir.Model, step: VocabularyPruning, context: Contex
     free = [table for table in tables if why_pinned(table, step) is None]
     if not free:
         raise nothing_to_prune(tables, [why_pinned(table, step) for table in tables])
-    looked_up = _look_up(model, free, context)
+    data = _data(model, context)
+    looked_up = Lookups(model, free).count(data)
     words = [table for table in free if not looked_up.places.issuperset(table.inputs)]
     check_ids(step, words)
     counts = {table.name: count for table, count in zip(free, looked_up.counts, strict=True)}
-    decisions = [_decide(table, counts.get(table.name), table in words, step) for table in tables]
+    decisions = [
+        _decide(table, counts.get(table.name), table in words, step, unknown_token(table, data))
+        for table in tables
+    ]
     if not words:
         raise nothing_to_prune(tables, [decision.reason for decision in decisions])
     edit = GraphEdit(model)
@@ -84,13 +95,14 @@ def vocabulary_pruning(model: ir.Model, step: VocabularyPruning, context: Contex
     changed = sum(decision.choice is not None for decision in decisions)
     if any(row["heads"] and row["logits"] is None for row in rows):
         notes = [*notes, FULL_HEADS]
+    notes = [*notes, *(TOOK_NEAREST.format(**row) for row in rows if row.get("fallback_is") == NEAREST)]
     if not changed:
         why = "; ".join(f"{decision.table.name}: {decision.reason}" for decision in decisions)
         notes = [f"The model stays as it was: {why}."]
     return StepResult(model, changed, len(decisions), notes, {"tables": rows})
 
 
-def _look_up(model: ir.Model, tables: list[Table], context: Context) -> LookedUp:
+def _data(model: ir.Model, context: Context) -> list[Samples]:
     data = context.seen(inputs_of(model))
     if not any(len(samples) for samples in data):
         raise Refusal(
@@ -98,15 +110,17 @@ def _look_up(model: ir.Model, tables: list[Table], context: Context) -> LookedUp
             "vocabulary_pruning keeps the ids that the data has: it needs calibration or training data.",
             field="data.calibration",
         )
-    return Lookups(model, tables).count(data)
+    return data
 
 
-def _decide(table: Table, counts: Array | None, is_words: bool, step: VocabularyPruning) -> Decision:
+def _decide(
+    table: Table, counts: Array | None, is_words: bool, step: VocabularyPruning, unknown: int | None
+) -> Decision:
     if counts is None:
         return Decision(table, None, why_pinned(table, step))
     if not is_words:
         return Decision(table, None, PLACES)
-    choice, (_, width) = choose_rows(table, counts, step), table.shape
+    choice, (_, width) = choose_rows(table, counts, step, unknown), table.shape
     if not choice.gone:
         return Decision(table, None, ALL_SEEN)
     if table.remapping is None and choice.gone * width <= table.ids:
@@ -125,14 +139,14 @@ def _prune(
         return row | {"rows": [table.shape[0]] * 2, "heads": []}
     if step.head == "short":
         check_short(edit.model, heads)
-    lowest = _lowest(edit.model, context) if heads and step.head == "full" else 0.0
+    fill = lowest_fill(edit.model, context, heads) if heads and step.head == "full" else 0.0
     places = edit.new_constant(f"{table.name}_places", choice.places)
     for head in heads:
         cut_head(edit, head, choice.stays)
     _cut_table(table, choice.stays)
     _remap(edit, table, choice, places)
     if step.head == "full":
-        _put_back(edit, heads, choice, places, lowest)
+        _put_back(edit, heads, choice, places, fill)
     else:
         for head in heads:
             shorten_outputs(edit.model, head, len(choice.stays) - choice.gone)
@@ -142,6 +156,7 @@ def _prune(
         "rows": [len(choice.stays), len(choice.stays) - choice.gone],
         "seen": choice.seen,
         "fallback_id": int(np.flatnonzero(choice.ids == choice.fallback)[0]),
+        "fallback_is": choice.fallback_is,
         "heads": [str(head.product.name) for head in heads],
         "logits": choice.staying_ids if heads and step.head == "short" else None,
     }
@@ -170,19 +185,10 @@ def _remap(edit: GraphEdit, table: Table, choice: Choice, places: ir.Value) -> N
         gather.replace_input_with(1, remapped[ids])
 
 
-def _put_back(edit: GraphEdit, heads: list[Head], choice: Choice, places: ir.Value, lowest: float) -> None:
+def _put_back(edit: GraphEdit, heads: list[Head], choice: Choice, places: ir.Value, fill: float) -> None:
     if not heads:
         return
     stays = edit.new_constant(f"{places.name}_stay", choice.stays)
-    floor = edit.new_constant(f"{places.name}_lowest", np.array(lowest, np.float32))
+    floor = edit.new_constant(f"{places.name}_lowest", np.array(fill, np.float32))
     for head in heads:
         put_back(edit, head, stays, places, floor)
-
-
-def _lowest(model: ir.Model, context: Context) -> float:
-    """The lowest finite number of the narrowest floats that the artifact answers in."""
-    outputs = {value.dtype for value in context.as_written(model).graph.outputs}
-    floats = [kind for kind in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) if kind in outputs]
-    if floats and floats[0] == ir.DataType.FLOAT16:
-        return float(np.finfo(np.float16).min)
-    return -MAX_BFLOAT16 if floats else float(np.finfo(np.float32).min)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from worker.compression.data import labels
-from worker.compression.data.labels import class_numbers, is_one_hot, is_whole, mean_classes
+from worker.compression.data.labels import class_numbers, is_one_hot, is_whole, mean_classes, one_hot_axes
 
 DTYPES = st.sampled_from(["bool", "uint8", "int64", "float16", "float32", "float64"])
 
@@ -36,6 +36,28 @@ def test_one_hot_places_are_their_classes_along_axis_1(classes: np.ndarray, dtyp
     assert mean_classes(classes.astype(np.float32), ("N", 4, 2, 3))
     assert not mean_classes(places.astype(np.float32), ("N", 1, 2, 3))
     assert not mean_classes(places.astype(np.float32) + 0.5, ("N", 4, 2, 3))
+
+
+@given(
+    classes=arrays(np.int64, (5, 2, 3), elements=st.integers(0, 3)),
+    dtype=DTYPES,
+    axis=st.sampled_from([1, 2, 3, -1]),
+)
+def test_one_hot_places_are_their_classes_along_whichever_axis(
+    classes: np.ndarray, dtype: str, axis: int
+) -> None:
+    places = np.moveaxis(np.eye(4, dtype=dtype)[classes], -1, axis)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "ROWS_AT_A_TIME", 3)
+        assert (class_numbers(places, axis=axis) == classes).all()
+        assert axis % 4 in one_hot_axes(places)
+
+
+def test_steps_are_one_hot_along_the_axis_of_their_classes_alone() -> None:
+    steps = np.eye(3)[[[0, 0, 1, 2], [1, 1, 1, 0]]]
+    assert one_hot_axes(steps) == [2]
+    assert one_hot_axes(np.eye(3)[[0, 1]]) == []
+    assert class_numbers(steps).shape == steps.shape
 
 
 @given(classes=st.lists(st.integers(-5, 1000), min_size=1), dtype=st.sampled_from(["float32", "float64"]))

@@ -130,6 +130,25 @@ def test_the_lowest_float32_that_is_filled_in_becomes_the_lowest_float16(
     assert "Cast" not in ops(made.model)
 
 
+@pytest.mark.parametrize("with_data", [False, True])
+def test_a_log_softmax_behind_what_is_filled_in_stays_finite(tmp_path: Path, with_data: bool) -> None:
+    """Also for larger numbers than the calibration data has: 40 more than the lowest float16 is none."""
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            filled = Where (seen, x, lowest)
+            [log] y = LogSoftmax <axis=-1> (filled)
+        }""",
+        {"seen": np.array([True, False, True, True]), "lowest": np.array(np.finfo(np.float32).min)},
+    )
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    rows = samples(tmp_path, net, x=x) if with_data else None
+    step = Float16.model_validate({"kind": "float16", "exclude": [], "keep_io_types": False})
+    made = apply(net, step, Context(tmp_path, 0, Silent(), rows))
+    y = run(made.model, {"x": (x + 40).astype(np.float16)})
+    assert np.isfinite(y).all()
+    assert (y[:, 1] <= np.finfo(np.float16).min).all()
+
+
 def test_what_an_attribute_types_is_left_alone() -> None:
     net = model(
         """(float[N,4] x) => (float[N,4] y) {

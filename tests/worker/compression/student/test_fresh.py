@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from tests.support import graphs
 from tests.support.residual_nets import residual_net
 from tests.support.small_nets import model
 from worker.compression.graph.normal_form.normalise import normalise
@@ -96,6 +97,33 @@ def test_a_normalisation_that_is_written_out_begins_as_one_too() -> None:
     if "gain" in names:  # normal form may have made one operator of it
         assert (array(net, "gain") == 1).all()
     assert "eps" not in names or array(net, "eps") == np.float32(1e-5)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        "y = com.microsoft.SkipSimplifiedLayerNormalization (x, a, gain, bias)",
+        "biased = Add (a, bias)\n s = Add (x, biased)\n y = SimplifiedLayerNormalization (s, gain)",
+        "biased = Add (a, bias)\n s = Add (x, biased)\n square = Mul (s, s)\n "
+        "mean = ReduceMean <axes = [-1]> (square)\n safe = Add (mean, eps)\n root = Sqrt (safe)\n "
+        "share = Reciprocal (root)\n unit = Mul (s, share)\n"
+        "y = Mul (gain, unit)",
+        "[stays] y, mean, inverse = com.microsoft.SkipLayerNormalization (x, a, gain, beta, bias)\n"
+        "z = Add (mean, inverse)",
+    ],
+    ids=["with a stream", "alone", "by a reciprocal", "left fused"],
+)
+def test_gains_of_fused_normalisations_begin_as_one_and_biases_as_zero(norm: str) -> None:
+    also = ", float[N,1] z" if "z =" in norm else ""
+    text = f"(float[N,4] x) => (float[N,4] y{also}) {{ a = MatMul (x, w)\n {norm} }}"
+    names = [name for name in ("gain", "bias", "beta") if name in norm]
+    weights = {name: RNG.uniform(1, 2, 4).astype(np.float32) for name in names}
+    weights |= {"w": np.eye(4, dtype=np.float32)} | ({"eps": np.float32(1e-5)} if "eps" in norm else {})
+    parsed = graphs.parse(text, weights, opset=17, ir_version=8, domains={"com.microsoft": 1})
+    net = normalise(ir.from_proto(parsed))
+    reinitialise(net, 0)
+    assert (array(net, "gain") == 1).all()
+    assert all((array(net, name) == 0).all() for name in names if name != "gain")
 
 
 @pytest.mark.parametrize(("style", "share"), [("plain", 0.5), ("post", 1.0)])

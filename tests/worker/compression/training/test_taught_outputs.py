@@ -115,6 +115,23 @@ def test_it_learns_to_answer_as_its_teacher(
         assert wrong(after, data, output) < 0.5 * wrong(net(disturbed=0.2), data, output), output
 
 
+def test_steps_are_learned_from_one_hot_labels_as_from_class_numbers(tmp_path: Path) -> None:
+    """The same weights: [N, 16, 3] and [N, 16] say the same."""
+    x = drawn(2).normal(size=(ROWS, 2, 4, 4)).astype(np.float32)
+    classes = drawn(3).integers(0, 3, (ROWS, 16))
+    step = {"output": "steps", "head": "classification", "class_axis": -1, "labels": 1.0, "steps": 4}
+    made = []
+    for number, labels in enumerate(
+        (classes, np.eye(3, dtype=np.float32)[classes], np.eye(3, dtype=int)[classes])
+    ):
+        (folder := tmp_path / str(number)).mkdir()
+        rows = samples(folder / "data", net(), x=x, labels=labels)
+        after = trained(rows, folder, **step).model
+        made.append(after.graph.initializers["w"].const_value.numpy())  # type: ignore[union-attr]
+    assert np.array_equal(made[0], made[1])
+    assert np.array_equal(made[0], made[2])
+
+
 @pytest.mark.parametrize(
     ("step", "code"),
     [

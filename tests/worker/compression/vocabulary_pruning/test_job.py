@@ -64,3 +64,15 @@ def test_the_lowest_number_is_one_of_the_types_that_the_artifact_answers_in(tmp_
     assert after.dtype == before.dtype == np.float16
     gone = np.setdiff1d(np.arange(IDS), HAS)
     assert (after[..., gone] == np.finfo(np.float16).min).all()
+
+
+def test_log_probabilities_of_ids_that_are_gone_are_finite_in_float16(tmp_path: Path) -> None:
+    """Of logits so large that more is subtracted than the lowest float16 has room for: 16."""
+    net = language_model("tied", behind="logits = LogSoftmax <axis=-1> (scores)")
+    words = net.graph.initializers["words"]
+    words.const_value = ir.tensor(4 * words.const_value.numpy(), name="words")  # type: ignore[union-attr]
+    _, before, after = job(tmp_path, written_in(ir.to_proto(net), "float16"))
+    gone = np.setdiff1d(np.arange(IDS), HAS)
+    assert after.dtype == before.dtype == np.float16
+    assert np.isfinite(after).all()
+    assert after[..., gone].max() < after[..., HAS].min() - 10_000

@@ -12,11 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from tests.support.lookup_nets import IDS, PLACES, WIDTH, Head, bert, language_model
 from tests.support.small_nets import model, ops, run, samples
+from tests.support.tokenizer import VOCABULARY, archive, lines, tokenizer
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe, VocabularyPruning
 from worker.compression.apply import apply, check
+from worker.compression.data.open import open_samples
+from worker.compression.data.source import Source
+from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.graph.tables.observe import counts_places
+from worker.compression.graph.tables.places import counts_places
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.vocabulary_pruning.vocabulary_pruning import vocabulary_pruning
@@ -110,6 +115,50 @@ def test_without_a_fallback_id_the_row_nearest_to_the_mean_of_what_goes_stands_i
     assert result.details["tables"][0]["fallback_id"] == HAS[int(np.argmin(costs))]
 
 
+def of_texts(net: ir.Model, folder: Path, **settings: Any) -> StepResult:
+    """By sentences that have none of the unknown token: [CLS] a b [SEP]."""
+    content = {"d.jsonl": lines([{"s": "a b a"}, {"s": "a"}]), "tokenizer.json": tokenizer()}
+    path = archive(folder / "data.zip", content)
+    declared = Declaration.model_validate({"inputs": {"input_ids": {"from": "text", "columns": ["s"]}}})
+    texts = open_samples(Source(path, declared, map={"ids": "input_ids"}), inputs_of(net), folder / "scratch")
+    (scratch := folder / "step").mkdir()
+    return vocabulary_pruning(net, asked(**settings), Context(scratch, 0, Silent(), seen=lambda _: [texts]))
+
+
+def test_what_texts_lack_is_taken_for_the_unknown_token_of_their_tokenizer(tmp_path: Path) -> None:
+    net = language_model("none")
+    before = net.clone()
+    result = of_texts(net, tmp_path)
+    (row,) = result.details["tables"]
+    unknown = VOCABULARY["[UNK]"]
+    assert (row["fallback_id"], row["fallback_is"]) == (unknown, "unknown token")
+    assert (row["seen"], row["rows"]) == (5, [IDS, 6])
+    assert not result.notes
+    ids, taken_for = np.array([[4, 40, 59]]), np.array([[4, unknown, unknown]])
+    assert np.array_equal(run(normalise(result.model), {"ids": ids}), run(before, {"ids": taken_for}))
+
+
+def test_a_fallback_id_goes_before_the_unknown_token(tmp_path: Path) -> None:
+    (row,) = of_texts(language_model("none"), tmp_path, fallback_id=7).details["tables"]
+    assert (row["fallback_id"], row["fallback_is"]) == (7, "fallback_id")
+
+
+def test_the_unknown_token_is_not_looked_for_where_ids_are_shifted_in_front_of_the_table(
+    tmp_path: Path,
+) -> None:
+    net = model(
+        f"""(int64[N,L] ids) => (float[N,L,{WIDTH}] y) {{
+            two = Constant <value_int=2> ()
+            rows = Add (ids, two)
+            y = Gather (words, rows)
+        }}""",
+        {"words": np.random.default_rng(0).normal(size=(IDS, WIDTH)).astype(np.float32)},
+    )
+    result = of_texts(net, tmp_path)
+    assert result.details["tables"][0]["fallback_is"] == "nearest row"
+    assert "name it in fallback_id" in result.notes[0]
+
+
 def test_positions_and_segments_are_not_taken_for_words(tmp_path: Path) -> None:
     net = bert()
     before = net.clone()
@@ -121,6 +170,25 @@ def test_positions_and_segments_are_not_taken_for_words(tmp_path: Path) -> None:
     assert (rows_of(result.model), rows_of(result.model, "places")) == (len(HAS) + 1, PLACES)
     feeds = bert_data(np.tile(HAS, (2, 2)))
     assert np.array_equal(run(normalise(result.model), feeds), run(before, feeds))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_positions_of_single_steps_are_not_taken_for_words(tmp_path: Path, shuffled: bool) -> None:
+    """As a decoder with a cache takes them, one sequence behind the other or in any order."""
+    net = bert()
+    before = net.clone()
+    order = np.random.default_rng(0).permutation(8) if shuffled else np.arange(8)
+    ids = np.array([3, 9, 9, 41, 5, 3, 59, 7])
+    columns = {"input_ids": ids, "position_ids": np.tile(np.arange(4), 2), "kind_ids": np.zeros(8, np.int64)}
+    data = {name: numbers[order, None] for name, numbers in columns.items()}
+    result = done(net, tmp_path, data)
+    assert {row["table"]: row["rows"] for row in result.details["tables"]} == {
+        "words": [IDS, len(HAS)],
+        "places": [PLACES, PLACES],
+        "kinds": [2, 2],
+    }
+    later = {**data, "position_ids": data["position_ids"] + 5}
+    assert np.array_equal(run(normalise(result.model), later), run(before, later))
 
 
 @pytest.mark.parametrize(

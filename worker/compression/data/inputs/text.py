@@ -36,6 +36,11 @@ class TextReader:
         return self.encoder.how.columns[0]
 
     @property
+    def unknown(self) -> int | None:
+        """The number of the unknown token among those that it reads; None where there is none."""
+        return self.encoder.unknown if self.part == "input_ids" else None
+
+    @property
     def shape(self) -> tuple[int | None, ...]:
         return (self.width.fixed,)
 

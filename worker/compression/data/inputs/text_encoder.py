@@ -1,5 +1,6 @@
 """Encode texts by the dataset's tokenizer, a file that nobody vouches for."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -37,6 +38,14 @@ class Encoder:
     @property
     def rows_per_sample(self) -> int:
         return len(self.columns) if self.how.pair == "apart" else 1
+
+    @cached_property
+    def unknown(self) -> int | None:
+        """The number of the token that stands for words that the vocabulary lacks, as [UNK]; None where there is
+        none."""
+        model = json.loads(self.tokenizer.to_str())["model"]
+        named, number = model.get("unk_token"), model.get("unk_id")
+        return self.tokenizer.token_to_id(named) if named is not None else number
 
     @cached_property
     def single(self) -> "Encoder":

@@ -7,7 +7,7 @@ import numpy as np
 from winnow.contract.dataset import ArrayFacts
 from worker.compression.data.formats.tables.mapped import MappedLists
 from worker.compression.data.inputs.array import NUMERIC
-from worker.compression.data.labels import is_one_hot, is_whole
+from worker.compression.data.labels import is_one_hot, is_whole, one_hot_axes
 from worker.compression.data.readable.files import MASK, Checked, Size
 from worker.compression.data.table import Boxes, Column, Files, Table, Texts
 from worker.compression.ir.arrays import Array
@@ -58,7 +58,8 @@ def _list_facts(lists: MappedLists) -> ArrayFacts:
         row = int(np.searchsorted(lists.at.ends, first[0], side="right"))
         first = [row, first[0] - int(lists.at.span(row).start), *first[1:]]
     shape = [len(lists), *lists.row_shape]
-    return facts.model_copy(update={"shape": shape, "first_not_finite": first, "one_hot": None})
+    unknown = dict.fromkeys(("one_hot", "one_hot_axes"))
+    return facts.model_copy(update={"shape": shape, "first_not_finite": first, **unknown})
 
 
 def numbers_facts(array: Array) -> ArrayFacts:
@@ -73,6 +74,7 @@ def numbers_facts(array: Array) -> ArrayFacts:
         first_not_finite=first,
         whole=low <= high and first is None and is_whole(array),
         one_hot=(low, high) == (0, 1) and is_one_hot(array),
+        one_hot_axes=one_hot_axes(array) if (low, high) == (0, 1) else [],
     )
 
 

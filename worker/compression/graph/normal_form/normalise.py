@@ -1,7 +1,7 @@
 """Bring every ONNX graph into one form, in which whatever comes after meets one kind of weight: plain initializers.
 
 Functions are inlined, Constant nodes lifted, initializers taken out of the graph's inputs, what is computed from
-constants alone is folded, SkipLayerNormalization is taken apart, decided branches are taken, Identity and unused nodes
+constants alone is folded, fused normalisations are taken apart, decided branches are taken, Identity and unused nodes
 dropped, every node named once, shapes inferred with their symbols, and the ONNX checker run. Nothing that is computed
 changes by more than 1e-4.
 """
@@ -17,7 +17,7 @@ from winnow.contract.errors import Refusal
 from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import take_branches
 from worker.compression.graph.normal_form.folding import fold
-from worker.compression.graph.normal_form.skip_norms import TakeSkipNormsApart
+from worker.compression.graph.normal_form.fused_norms import TakeNormsApart
 from worker.compression.graph.normal_form.tracing import affordable_rounds, trace
 from worker.compression.graph.opset.ir_version import INITIALIZERS_ALONE
 from worker.compression.graph.shapes.onnx_inference import proto_for_onnx
@@ -69,7 +69,7 @@ def normalise(model: ir.Model) -> ir.Model:
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         CLEAN,
-        TakeSkipNormsApart(),
+        TakeNormsApart(),
         passes.RemoveUnusedOpsetsPass(),
     )(model).model
     traced = trace(model)

@@ -24,6 +24,8 @@ PASSED_ON: Final[dict[str, tuple[int, ...] | None]] = {
     "Where": (1, 2),
 }
 """Operators whose output has numbers of these inputs, None for all: moved, bounded, or shifted by so much."""
+COMPUTES: Final = frozenset({"Add", "Sub", "Mul", "Mod"})
+"""Of these what changes a number."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,28 @@ def find_tables(model: ir.Model) -> list[Table]:
 
 def looked_up(gather: ir.Node) -> tuple[str, ...]:
     """Name the model's inputs whose numbers this node looks up, in the order in which they are met."""
-    names, seen, waiting = [], set[ir.Value](), [gather.inputs[1]]
+    return tuple(str(value.name) for value in _path(gather) if value.is_graph_input())
+
+
+def are_as_fed(gather: ir.Node) -> bool:
+    """Whether the numbers that this node looks up, or that an earlier remapping does, are as they are fed: moved and
+    bounded, not computed with."""
+    return not any(
+        (producer := value.producer()) is not None and producer.op_type in COMPUTES for value in _path(gather)
+    )
+
+
+def _path(gather: ir.Node) -> Iterator[ir.Value]:
+    """The values whose numbers this node looks up, back to the model's inputs."""
+    seen, waiting = set[ir.Value](), [gather.inputs[1]]
     while waiting:
         value = waiting.pop(0)
         if value is None or value in seen:
             continue
         seen.add(value)
-        if value.is_graph_input():
-            names.append(str(value.name))
-        elif (producer := value.producer()) is not None:
+        yield value
+        if (producer := value.producer()) is not None and not value.is_graph_input():
             waiting.extend(_passed_on(producer))
-    return tuple(names)
 
 
 def rows_axis(product: ir.Node) -> int:

@@ -11,6 +11,7 @@ from onnx_ir.passes import common as passes
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
 from worker.compression.graph.tables.find import Table
+from worker.compression.graph.tables.places import Numbers
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.values import array_of, is_constant, required_input
 from worker.compression.machine.threads import usable_threads
@@ -22,7 +23,7 @@ BATCH: Final = 64
 @dataclass(frozen=True)
 class LookedUp:
     """How often each row of each table is looked up, int64 [rows], and the `places` among the inputs of the tables:
-    those whose numbers are positions or segments on all of the data (`counts_places`)."""
+    those whose numbers are positions or segments on all of the data."""
 
     counts: list[Array]
     places: frozenset[str]
@@ -48,13 +49,14 @@ class Lookups:
         """Count the lookups of each row on all of the data. Raises `model_does_not_run`."""
         counts = [np.zeros(table.shape[0], np.int64) for table in self._tables]
         inputs = {name for table in self._tables for name in table.inputs}
-        places = set(inputs)
+        numbers = [Numbers(name) for name in inputs]
         needed = self._inputs | {str(v.name) for row in self._indices for v in row if v.is_graph_input()}
         for samples in data:
             for feeds in _only(samples, needed | inputs).batches(BATCH):
-                places -= {name for name in places if not counts_places(feeds[name])}
+                for each in numbers:
+                    each.add(feeds[each.name])
                 self._add(counts, feeds)
-        return LookedUp(counts, frozenset(places))
+        return LookedUp(counts, frozenset(each.name for each in numbers if each.count_places))
 
     def _add(self, counts: Sequence[Array], feeds: dict[str, Array]) -> None:
         values = feeds | self._run({name: x for name, x in feeds.items() if name in self._inputs})
@@ -77,22 +79,6 @@ def _only(samples: Samples, names: set[str]) -> Samples:
     columns = tuple(column for column in samples.columns if column.spec.name in names)
     constants = tuple(constant for constant in samples.constants if constant.spec.name in names)
     return replace(samples, columns=columns, constants=constants) if columns else samples
-
-
-def counts_places(x: Array) -> bool:
-    """Whether the numbers of an input [samples, …, length] say where something stands, not what it is: in each row they
-    rise by 0 or 1 from one to the next, up to padding of one number behind. So do positions and segments.
-
-    False for rows of one number.
-    """
-    sizes = [size for size in x.shape[1:] if size > 1]
-    if not sizes:
-        return False
-    steps = np.diff(x.reshape(-1, sizes[-1]).astype(np.int64), axis=1)
-    moves = steps != 0
-    later = np.flip(np.cumsum(np.flip(moves, 1), 1), 1)
-    is_padding = (later == 1) & (np.arange(steps.shape[1]) > 0)
-    return bool(((steps == 0) | (steps == 1) | is_padding).all())
 
 
 def _part(model: ir.Model, names: list[str]) -> ir.Model:

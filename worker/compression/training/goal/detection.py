@@ -2,7 +2,7 @@
 
 A detector answers thousands of places, of which a few have an object; a mean over all would teach that there is none,
 and boxes of places without one mean nothing. So, with c the teacher's confidence that there is an object, over the
-places of a batch,
+places of a step's samples,
 
     loss = [ Σ |p − p'|² + Σ c · ¼ Σₖ ((b − b') / σₖ)² ] / max(1, Σ c)
 
@@ -11,7 +11,8 @@ less than a tenth of what it is without weights: a sample with one object has bo
 (objectness-scaled distillation: Mehta & Ozturk 2018, arXiv:1805.06361).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -32,12 +33,25 @@ MOSTLY: Final = 0.5
 
 
 @dataclass(frozen=True)
+class Places:
+    """What a teacher says of all places of some samples: whether its scores are `logits`, which column is the
+    `background`'s, the `variance` [4] of boxes, and how many `objects` it sees for each sample, one in all at least."""
+
+    logits: bool
+    background: int | None
+    variance: torch.Tensor
+    objects: torch.Tensor
+
+
+@dataclass(frozen=True)
 class DetectionTarget:
-    """What student and teacher answer, by the same layout or each by its own."""
+    """What student and teacher answer, by the same layout or each by its own. `places`: those that the loss is relative
+    to, by itself the ones that it is taken of."""
 
     student: DetectionLayout
     teacher: DetectionLayout
     weight: float = 1.0
+    places: Places | None = None
 
     @property
     def student_values(self) -> list[str]:
@@ -51,6 +65,15 @@ class DetectionTarget:
     def samples_first(self) -> bool:
         return True
 
+    @property
+    def is_relative(self) -> bool:
+        return True
+
+    def relative_to(self, teacher: Sequence[Values]) -> "DetectionTarget":
+        both = (self.teacher.boxes, self.teacher.scores)
+        boxes, scores = (torch.cat([_columns(columns, values) for values in teacher]) for columns in both)
+        return replace(self, places=self._places(boxes, scores))
+
     def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Boxes [N, places, 4] and scores [N, places, columns]."""
         return {
@@ -60,24 +83,35 @@ class DetectionTarget:
 
     def loss(self, student: Values, teacher: Values) -> torch.Tensor:
         (boxes, others), (scores, other_scores) = self.pairs(student, teacher).values()
-        logits = bool(other_scores.min() < -ROUNDING or other_scores.max() > 1 + ROUNDING)
-        p, wanted = (x.sigmoid() if logits else x for x in (scores, other_scores))
-        c = confidence(wanted, objectness=self.teacher.objectness)[..., None]
-        count = c.sum()
-        variance = torch.maximum(_variance(others, c), MIN_SHARE * _variance(others, torch.ones_like(c)))
-        misplaced = (c * (boxes - others).square() / variance.clamp(min=MIN_VARIANCE)).sum() / boxes.shape[-1]
-        return ((p - wanted).square().sum() + misplaced) / count.clamp(min=1.0)
+        places = self.places or self._places(others, other_scores)
+        p, wanted = (x.sigmoid() if places.logits else x for x in (scores, other_scores))
+        c = confidence(wanted, objectness=self.teacher.objectness, background=places.background)[..., None]
+        misplaced = (c * (boxes - others).square() / places.variance).sum() / boxes.shape[-1]
+        return ((p - wanted).square().sum() + misplaced) / (len(boxes) * places.objects)
+
+    def _places(self, boxes: torch.Tensor, scores: torch.Tensor) -> Places:
+        objectness = self.teacher.objectness
+        logits = bool(scores.min() < -ROUNDING or scores.max() > 1 + ROUNDING)
+        p = scores.sigmoid() if logits else scores
+        background = None if objectness else background_column(p)
+        c = confidence(p, objectness=objectness, background=background)[..., None]
+        variance = torch.maximum(_variance(boxes, c), MIN_SHARE * _variance(boxes, torch.ones_like(c)))
+        objects = c.sum().clamp(min=1.0) / len(boxes)
+        return Places(logits, background, variance.clamp(min=MIN_VARIANCE), objects)
 
 
-def confidence(scores: torch.Tensor, *, objectness: bool) -> torch.Tensor:
+def background_column(scores: torch.Tensor) -> int | None:
+    """The column that is high nearly everywhere, of probabilities [N, places, columns]; None where there is none."""
+    columns = scores.mean((0, 1))
+    return int(columns.argmax()) if len(columns) > 1 and columns.max() > MOSTLY else None
+
+
+def confidence(scores: torch.Tensor, *, objectness: bool, background: int | None) -> torch.Tensor:
     """How likely there is an object at each place, [N, places], of probabilities [N, places, columns]: objectness times
-    the best class, or the best class; a column that is high nearly everywhere is the background, and no object."""
+    the best class, or the best class, or what is left of the background."""
     if objectness:
         return scores[..., 0] * scores[..., 1:].amax(-1) if scores.shape[-1] > 1 else scores[..., 0]
-    columns = scores.mean((0, 1))
-    if len(columns) > 1 and columns.max() > MOSTLY:
-        return 1 - scores[..., int(columns.argmax())]
-    return scores.amax(-1)
+    return scores.amax(-1) if background is None else 1 - scores[..., background]
 
 
 def _variance(boxes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.feature_distillation.features import Feature, Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import cross_entropy, direction, squared_error, wide
+from worker.compression.training.goal.step_scales import StepScales, TeachersStep
 from worker.compression.training.goal.targets import HeadTarget, Target, Values
 
 
@@ -99,12 +100,25 @@ class Objective(nn.Module):
         features = (each.teacher for each in self.weights.features)
         return list(dict.fromkeys([self.teacher.value, *targets, *features]))
 
-    def loss(self, student: Values, teacher: Values, batch: Batch, stage: int = -1) -> torch.Tensor:
-        """Compute the loss of a stage, a scalar, in float32 at least: under autocast values may come in less."""
+    def teachers_step(self, stage: int = -1) -> TeachersStep:
+        """What gathers a teacher's answers to the batches of a step, for a stage of the loss."""
+        weights = self.weights.stages[stage]
+        return TeachersStep(self.targets if weights.soft else [], weights.features)
+
+    def loss(
+        self,
+        student: Values,
+        teacher: Values,
+        batch: Batch,
+        stage: int = -1,
+        scales: StepScales | None = None,
+    ) -> torch.Tensor:
+        """Compute the loss of a stage, a scalar, in float32 at least: under autocast values may come in less. `scales`:
+        of the step that the batch is a part of; by itself the batch is all of it."""
         weights, output = self.weights.stages[stage], wide(self.student.read(student))
         total = output.new_zeros(())
         if weights.soft:
-            for target in self.targets:
+            for target in self.targets if scales is None else scales.targets:
                 total = total + weights.soft * target.weight * target.loss(student, teacher)
         if weights.hard:
             assert self.teacher is not None
@@ -114,7 +128,8 @@ class Objective(nn.Module):
             total = total + weights.labels * self._label_loss(output, batch.labels)
         for feature in weights.features:
             own, others = wide(student[feature.student]), wide(teacher[feature.teacher])
-            total = total + feature.weight * self.projections.distance(feature, own, others)
+            square = None if scales is None else scales.squares.get(feature)
+            total = total + feature.weight * self.projections.distance(feature, own, others, square)
         return total
 
     def count_matches(self, student: Values, teacher: Values, batch: Batch) -> ClassMatches | None:

@@ -1,6 +1,6 @@
 """What a student has to answer as its teacher does: an output, or a detector's boxes and scores together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -28,11 +28,18 @@ class Target(Protocol):
     def samples_first(self) -> bool:
         """Whether the samples lie along the first axis of all that is compared."""
 
+    @property
+    def is_relative(self) -> bool:
+        """Whether the loss is relative to what the teacher answers to all samples together, and no mean over these."""
+
+    def relative_to(self, teacher: Sequence[Values]) -> "Target":
+        """The same target for samples that are some of those to which the teacher answers this."""
+
     def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """What has to be of one shape, the student's and the teacher's, by the output's name."""
 
     def loss(self, student: Values, teacher: Values) -> torch.Tensor:
-        """A scalar."""
+        """A scalar: over samples of equal weight, once what it is relative to is fixed."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,13 @@ class HeadTarget:
     @property
     def samples_first(self) -> bool:
         return not (self.student.batch_axis or self.teacher.batch_axis)
+
+    @property
+    def is_relative(self) -> bool:
+        return False
+
+    def relative_to(self, teacher: Sequence[Values]) -> "HeadTarget":
+        return self
 
     def pairs(self, student: Values, teacher: Values) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         return {self.student.output: (wide(self.student.read(student)), wide(self.teacher.read(teacher)))}

@@ -66,7 +66,7 @@ def _timed(
     optimizer = optimizer_for(pair.learning.parameters(), settings, 0.0)
     try:
         begun = time.perf_counter()
-        loss = gradients(optimizer, pair.loss, batches)
+        loss = gradients(optimizer, pair.losses, batches)
         return time.perf_counter() - begun, loss
     finally:
         pair.hardware.half = False

@@ -103,7 +103,7 @@ def _rate(
     with progress.testing(endless) as steps:
         range_test = search_rate(
             pair.learning,
-            partial(pair.loss, stage=0),
+            partial(pair.losses, stage=0),
             steps,
             run.settings,
             pair.module.relative,
@@ -156,11 +156,11 @@ def _walk(
         stage = 0 if course.step < first_steps else -1
         if course.step == first_steps > 0:
             course.begin_last_stage()
-        divergence = course.divergence or Divergence(pair.zero_student_loss(step[0], stage))
+        divergence = course.divergence or Divergence(pair.zero_student_loss(step, stage))
         course.divergence = divergence
         rate = course.result.rate * factor(course.step)
         set_rate(course.optimizer, rate)
-        smoothed = divergence.check(gradients(course.optimizer, partial(pair.loss, stage=stage), step))
+        smoothed = divergence.check(gradients(course.optimizer, partial(pair.losses, stage=stage), step))
         optimizer_step(course.optimizer, course.parameters, settings.clip_norm)
         course.stepped()
         progress.stepped(epoch, course.step, sum(map(len, step)), smoothed, rate)

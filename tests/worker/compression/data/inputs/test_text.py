@@ -1,17 +1,22 @@
 """Texts with their tokenizer become numbers of tokens."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 
 from tests.support.refusals import refusal
 from tests.support.tokenizer import archive, lines, tokenizer
 from winnow.contract.dataset import DatasetFacts
-from winnow.contract.declaration import Declaration
+from winnow.contract.declaration import Declaration, TextInput
 from winnow.contract.model import TensorSpec
+from worker.compression.data.inputs.padding import Width
+from worker.compression.data.inputs.text import TextReader
+from worker.compression.data.inputs.text_encoder import Encoder
 from worker.compression.data.inspection.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
@@ -51,6 +56,27 @@ def test_tokens_are_the_tokenizers_padded_to_the_longest_of_a_batch(tmp_path: Pa
     assert feed["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5, [1, 1, 1, 0, 0]]
     assert feed["token_type_ids"].tolist() == [[0] * 5] * 3
     assert feed["input_ids"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("model", "unknown"),
+    [
+        (models.WordLevel({"a": 0, "?": 1}, "?"), 1),
+        (models.WordPiece({"a": 0, "b": 1, "[UNK]": 2}, unk_token="[UNK]"), 2),
+        (models.Unigram([("a", 0.0), ("<unk>", -1.0)], 1, False), 1),
+        (models.Unigram([("a", 0.0)], None, False), None),
+        (models.BPE({"a": 0, "b": 1}, []), None),
+        (models.WordLevel({"a": 0}, "[UNK]"), None),
+    ],
+    ids=["words", "pieces", "unigrams", "unigrams without", "bytes", "not in the vocabulary"],
+)
+def test_the_unknown_token_is_the_tokenizers(model: Any, unknown: int | None) -> None:
+    encoder = Encoder(
+        Tokenizer(model), [], TextInput(source="text", columns=["s"]), None, None, 0, at_end=True
+    )
+    reader = TextReader(encoder, "input_ids", Width(), None)
+    assert reader.unknown == unknown
+    assert replace(reader, part="attention_mask").unknown is None
 
 
 def test_padding_is_on_the_side_that_the_tokenizer_says(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tests.support.residual_nets import residual_net
 from tests.support.small_nets import model
 from tests.support.small_transformer import small_transformer
 from worker.compression.graph.blocks import states as states_module
-from worker.compression.graph.blocks.attention import attention_values
+from worker.compression.graph.blocks.attention import AttentionValue, attention_values
 from worker.compression.graph.blocks.states import State, hidden_states
 from worker.compression.graph.normal_form.normalise import normalise
 
@@ -21,10 +21,11 @@ def test_a_transformer_has_one_state_for_each_layer_and_one_value_for_each_atten
 ) -> None:
     net = small_transformer(3, heads=heads, pre=pre)
     assert [state.value for state in hidden_states(net)] == ["fed0", "fed1", "fed2"]
-    assert attention_values(net) == ["v0", "v1", "v2"]
+    assert attention_values(net) == [AttentionValue("v0"), AttentionValue("v1"), AttentionValue("v2")]
 
 
-def test_values_whose_heads_are_folded_into_the_samples_are_taken_behind_that() -> None:
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_values_whose_heads_are_folded_into_the_samples_are_taken_behind_that(heads: int) -> None:
     """torch folds heads of steps that come first: [T, N, W] → [T, N · heads, d] → [N · heads, T, d]. Before the fold
     their first axis is time, and relations would be those of samples."""
     text = """(float[5,N,8] x) => (float y) {
@@ -36,8 +37,8 @@ def test_values_whose_heads_are_folded_into_the_samples_are_taken_behind_that() 
         weights = Softmax <axis = -1> (scores)
         y = MatMul (weights, values)
     }"""
-    weights = {"w": np.eye(8, dtype=np.float32), "shape": np.array([5, -1, 4])}
-    assert attention_values(model(text, weights)) == ["values"]
+    weights = {"w": np.eye(8, dtype=np.float32), "shape": np.array([5, -1, 8 // heads])}
+    assert attention_values(model(text, weights)) == [AttentionValue("values", heads)]
 
 
 def test_a_network_that_is_activated_behind_each_block_has_its_states_there() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.contract.detections import Columns, DetectionLayout
-from worker.compression.training.goal.detection import DetectionTarget, confidence
+from worker.compression.training.goal.detection import DetectionTarget, background_column, confidence
 
 PAIR = DetectionLayout(Columns("boxes", 2, 0, None), Columns("scores", 2, 0, None))
 ONE = DetectionLayout(Columns("out", 2, 0, 4), Columns("out", 2, 4, None), objectness=True)
@@ -84,7 +84,9 @@ def test_without_objects_scores_are_learned_and_boxes_are_not() -> None:
 def test_the_confidence_of_the_surest_place(
     scores: list[list[float]], objectness: bool, expected: float
 ) -> None:
-    found = confidence(torch.tensor([scores]), objectness=objectness)
+    x = torch.tensor([scores])
+    background = None if objectness else background_column(x)
+    found = confidence(x, objectness=objectness, background=background)
     assert float(found.max()) == pytest.approx(expected)
 
 

@@ -87,7 +87,12 @@ def search(monkeypatch_rate: float) -> tuple[float, int]:
     proposed, rate._proposed = rate._proposed, lambda *_: monkeypatch_rate
     try:
         found = search_rate(
-            module, lambda b: (b.feeds["x"] * module.w).square().sum(), batches(), settings, [], 20
+            module,
+            lambda step: [(batch.feeds["x"] * module.w).square().sum() for batch in step],
+            batches(),
+            settings,
+            [],
+            20,
         )
     finally:
         rate._proposed = proposed

@@ -25,7 +25,9 @@ def auto_features(student: ir.Model, teacher: ir.Model) -> tuple[Feature, ...]:
     chosen = [pairs[place] for place in uniform(min(MAX_STATES, len(pairs)), len(pairs))] if pairs else []
     features = [Feature(others[n].value, own[m].value, 1 / len(chosen), "relative_error") for m, n in chosen]
     values = attention_values(teacher)[-1:], attention_values(student)[-1:]
-    features += [Feature(t, s, 1.0, "relations") for t, s in zip(*values, strict=False)]
+    features += [
+        Feature(t.name, s.name, 1.0, "relations", (s.heads, t.heads)) for t, s in zip(*values, strict=False)
+    ]
     if features:
         return tuple(features)
     counts = f"the student has {len(own)}, the teacher {len(others)}"

@@ -4,7 +4,8 @@ Channels are the axis behind the batch for images [N, C, H, W], the last one els
 projection of the student's, learned with it and thrown away at the end, bridges them; larger maps are pooled.
 
 squared_error    mean (P s − t)²
-relative_error   Σ (P s − t)² / Σ t²      of values whose size nobody has looked at: 1 is to know nothing of them
+relative_error   mean (P s − t)² / mean t²   of values whose size nobody has looked at: 1 is to know nothing of them;
+                 t² over all samples of a step, of t as the teacher has it
 relations        see `relations.py`
 """
 
@@ -26,12 +27,14 @@ LEAST_SQUARE = 1e-12
 
 @dataclass(frozen=True)
 class Feature:
-    """Two values that should agree, by name, and what the difference counts as."""
+    """Two values that should agree, by name, and what the difference counts as. `heads`: how many heads the first axis
+    of the student's and the teacher's counts with the samples, of relations."""
 
     teacher: str
     student: str
     weight: float = 1.0
     measure: Literal["squared_error", "relative_error", "relations"] = "squared_error"
+    heads: tuple[int, int] = (1, 1)
 
 
 class Projections(nn.Module):
@@ -43,21 +46,33 @@ class Projections(nn.Module):
         self.layers = nn.ModuleList(nn.Identity() for _ in self._index)
         self._made = [False] * len(self._index)
 
-    def distance(self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """Compute the difference as the feature measures it. Raises `Refusal` `teacher_does_not_fit`."""
+    def distance(
+        self,
+        feature: Feature,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        square: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Compute the difference as the feature measures it. `square`: what a relative error is relative to, by itself
+        the teacher's mean square here. Raises `Refusal` `teacher_does_not_fit`."""
         if feature.measure == "relations":
-            if together(student).shape[:2] != together(teacher).shape[:2]:
-                raise _refused(feature, student, teacher)
-            return relation_loss(student, teacher)
+            return self._relations(feature, student, teacher)
         own, others = self._brought_together(feature, student, teacher)
         projected: torch.Tensor = self._layer(feature, own, others)(own)
         match feature.measure:
             case "squared_error":
                 return functional.mse_loss(projected, others)
             case "relative_error":
-                return (projected - others).square().sum() / others.square().sum().clamp(min=LEAST_SQUARE)
+                whole = teacher.square().mean() if square is None else square
+                return functional.mse_loss(projected, others) / whole.clamp(min=LEAST_SQUARE)
             case _:
                 assert_never(feature.measure)
+
+    def _relations(self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        own, others = together(student, feature.heads[0]), together(teacher, feature.heads[1])
+        if own.shape[:2] != others.shape[:2]:
+            raise _refused(feature, student, teacher)
+        return relation_loss(own, others)
 
     def _brought_together(
         self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor

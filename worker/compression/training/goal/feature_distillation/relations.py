@@ -18,9 +18,10 @@ APART: Final = 4
 """Axes of values whose heads are apart, [N, heads, T, d]."""
 
 
-def together(values: torch.Tensor) -> torch.Tensor:
-    """Bring values to [N, T, W], from that or from [N, heads, T, d]."""
-    return values.transpose(1, 2).flatten(2) if values.ndim == APART else values
+def together(values: torch.Tensor, heads: int = 1) -> torch.Tensor:
+    """Bring values to [N, T, W], from that, from [N, heads, T, d], or from [N · heads, T, d] with so many `heads`."""
+    apart = values.reshape(-1, heads, *values.shape[1:]) if heads > 1 else values
+    return apart.transpose(1, 2).flatten(2) if apart.ndim == APART else apart
 
 
 def relation_heads(student: int, teacher: int) -> int:
@@ -36,8 +37,7 @@ def log_relations(values: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def relation_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """Compute the loss, a scalar, of values [N, T, W] or [N, heads, T, d] each: N and T are the same of both."""
-    own, others = together(student), together(teacher)
-    heads = relation_heads(own.shape[2], others.shape[2])
-    log_p, log_q = log_relations(own, heads), log_relations(others, heads)
+    """Compute the loss, a scalar, of values [N, T, W] each: N and T are the same of both."""
+    heads = relation_heads(student.shape[2], teacher.shape[2])
+    log_p, log_q = log_relations(student, heads), log_relations(teacher, heads)
     return (log_q.exp() * (log_q - log_p)).sum(-1).mean()

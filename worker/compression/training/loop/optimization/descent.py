@@ -7,7 +7,7 @@ biases, norms and scales do not.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -16,6 +16,8 @@ from winnow.contract.recipe import Training
 from worker.compression.training.feeding.batches import Batch
 
 MOMENTUM = 0.9
+Losses = Callable[[Sequence[Batch]], Iterable[torch.Tensor]]
+"""Of the batches of a step, one after the other: they add up to the step's."""
 
 
 def optimizer_for(
@@ -72,14 +74,11 @@ def _schedule(settings: Training, total: int) -> Callable[[int], float]:
     return factor
 
 
-def gradients(
-    optimizer: torch.optim.Optimizer, loss_of: Callable[[Batch], torch.Tensor], step: Iterable[Batch]
-) -> float:
-    """Compute the gradients of a step's loss, batch by batch, and return it: Σ share · loss over its batches."""
+def gradients(optimizer: torch.optim.Optimizer, losses_of: Losses, step: Sequence[Batch]) -> float:
+    """Compute the gradients of a step's loss, batch by batch, and return it."""
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
-    for batch in step:
-        loss = loss_of(batch) * batch.share
+    for loss in losses_of(step):
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     return total

@@ -8,7 +8,7 @@ Searching and checking take at most a quarter of the training's steps; a trainin
 moves its weights little.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -19,6 +19,7 @@ from winnow.contract.recipe import Training
 from worker.compression.engine.tensors import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.loop.optimization.descent import (
+    Losses,
     gradients,
     optimizer_for,
     optimizer_step,
@@ -66,7 +67,7 @@ def steps_for_search(total: int) -> int:
 
 def search_rate(
     module: nn.Module,
-    loss_of: Callable[[Batch], torch.Tensor],
+    losses_of: Losses,
     batches: Iterator[list[Batch]],
     settings: Training,
     scales: list[nn.Parameter],
@@ -78,17 +79,17 @@ def search_rate(
     `batches` are those of a step each. Takes at most `steps` steps in all; the module is as before when this returns.
     """
     testing = steps - CHECK_COST * MAX_CHECKS
-    test = range_test(module, loss_of, batches, settings, scales, testing)
+    test = range_test(module, losses_of, batches, settings, scales, testing)
     careful = CAREFUL_RATES[settings.optimizer]
     for rate in (test.proposed, test.proposed / LOWERED_BY):
-        if _improves(module, loss_of, next(batches), settings, scales, rate):
+        if _improves(module, losses_of, next(batches), settings, scales, rate):
             return replace(test, proposed=rate)
     return replace(test, proposed=min(careful, test.proposed / LOWERED_BY))
 
 
 def _improves(
     module: nn.Module,
-    loss_of: Callable[[Batch], torch.Tensor],
+    losses_of: Losses,
     step: list[Batch],
     settings: Training,
     scales: list[nn.Parameter],
@@ -98,24 +99,24 @@ def _improves(
     before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, rate, scales)
     set_rate(optimizer, rate)
-    loss = gradients(optimizer, loss_of, step)
+    loss = gradients(optimizer, losses_of, step)
     optimizer_step(optimizer, parameters, settings.clip_norm)
     with torch.no_grad():
-        behind = sum(float(loss_of(batch)) * batch.share for batch in step)
+        behind = sum(float(loss) for loss in losses_of(step))
     restore_snapshot(module, before)
     return behind <= loss
 
 
 def range_test(
     module: nn.Module,
-    loss_of: Callable[[Batch], torch.Tensor],
+    losses_of: Losses,
     batches: Iterator[list[Batch]],
     settings: Training,
     scales: list[nn.Parameter],
     steps: int = MAX_STEPS,
 ) -> RangeTest:
-    """Run the range test, `steps` at most, the `batches` of a step each; `loss_of` is the training loss of a batch. The
-    module is as before when this returns."""
+    """Run the range test, `steps` at most, the `batches` of a step each; `losses_of` are the training losses of these.
+    The module is as before when this returns."""
     beginning = max(1, round(steps * BASELINE_SHARE))
     before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
     low = (MIN_RATES if steps >= MIN_STEPS_FROM_LOWEST else CAREFUL_RATES)[settings.optimizer]
@@ -127,7 +128,7 @@ def range_test(
     for index, step in enumerate(islice(batches, steps)):
         rates.append(low * (high / low) ** (index / max(1, steps - 1)))
         set_rate(optimizer, rates[-1])
-        losses.append(smoothed.add(gradients(optimizer, loss_of, step)))
+        losses.append(smoothed.add(gradients(optimizer, losses_of, step)))
         if index >= beginning and not losses[-1] <= MAX_RISE * max(losses[:beginning]):
             break
         optimizer_step(optimizer, parameters, settings.clip_norm)

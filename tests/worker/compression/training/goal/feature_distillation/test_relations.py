@@ -5,11 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.compression.training.goal.feature_distillation.features import Feature, Projections
 from worker.compression.training.goal.feature_distillation.relations import (
     MAX_RELATION_HEADS,
     log_relations,
     relation_heads,
     relation_loss,
+    together,
 )
 
 HEADS = st.sampled_from([1, 2, 3, 4, 6, 12, 24])
@@ -29,8 +31,17 @@ def test_equal_values_have_equal_relations_whatever_the_number_of_heads(
 ) -> None:
     """To 1e-6."""
     x = values(seed)
-    assert float(relation_loss(apart(x, student), apart(x, teacher))) == pytest.approx(0, abs=1e-6)
-    assert float(relation_loss(x, apart(x, teacher))) == pytest.approx(0, abs=1e-6)
+    forms = [x, together(apart(x, teacher)), together(apart(x, student).flatten(0, 1), student)]
+    for own in forms:
+        for others in forms:
+            assert float(relation_loss(own, others)) == pytest.approx(0, abs=1e-6)
+
+
+@given(seed=st.integers(0, 99), heads=HEADS)
+def test_values_are_the_same_together_however_their_heads_were_apart(seed: int, heads: int) -> None:
+    x = values(seed)
+    assert torch.equal(together(apart(x, heads)), x)
+    assert torch.equal(together(apart(x, heads).flatten(0, 1), heads), x)
 
 
 @given(seed=st.integers(0, 99), heads=HEADS)
@@ -55,3 +66,15 @@ def test_relation_heads_divide_both_widths(student: int, teacher: int) -> None:
 
 def test_minilms_widths_are_split_into_48() -> None:
     assert relation_heads(384, 768) == 48
+
+
+@given(seed=st.integers(0, 99), heads=st.sampled_from([(2, 4), (6, 3), (1, 12)]))
+def test_heads_folded_into_the_samples_need_not_be_as_many_on_both_sides(
+    seed: int, heads: tuple[int, int]
+) -> None:
+    """The loss is that of the values together, to 1e-6."""
+    student, teacher = values(seed), values(seed + 100, 48)
+    feature = Feature("t", "s", measure="relations", heads=heads)
+    folded = apart(student, heads[0]).flatten(0, 1), apart(teacher, heads[1]).flatten(0, 1)
+    loss = Projections([feature]).distance(feature, *folded)
+    assert float(loss) == pytest.approx(float(relation_loss(student, teacher)), rel=1e-6)

@@ -1,5 +1,7 @@
 """Gradients that are added up from parts of a batch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -29,11 +31,11 @@ def gradient_of(batches: Batches, seed: int) -> tuple[float, torch.Tensor, list[
     torch.manual_seed(0)
     layer = nn.Linear(3, 2)
 
-    def loss(batch: Batch) -> torch.Tensor:
-        return layer(batch.feeds["x"]).exp().square().mean()
+    def losses(step: Sequence[Batch]) -> list[torch.Tensor]:
+        return [batch.share * layer(batch.feeds["x"]).exp().square().mean() for batch in step]
 
     _, step = next(Epochs(batches, seed).steps())
-    value = gradients(torch.optim.SGD(layer.parameters(), 0.1), loss, step)
+    value = gradients(torch.optim.SGD(layer.parameters(), 0.1), losses, step)
     assert layer.weight.grad is not None
     return value, layer.weight.grad, sorted(int(row) for batch in step for row in batch.rows)
 

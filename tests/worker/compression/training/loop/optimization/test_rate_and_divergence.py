@@ -29,7 +29,7 @@ def test_sgd_is_proposed_a_rate_below_the_edge_of_stability(curvature: float) ->
     batches = ([Batch({}, None, np.arange(1))] for _ in itertools.count())
     found = range_test(
         layer,
-        lambda batch: curvature / 2 * layer.weight.square().sum(),
+        lambda step: [curvature / 2 * layer.weight.square().sum() for _ in step],
         batches,
         settings(optimizer="sgd", clip_norm=None),
         [],
