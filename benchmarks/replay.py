@@ -42,6 +42,11 @@ RECIPES: Final[Mapping[str, dict[str, Any]]] = {
         "recipe": {"steps": [{"kind": "distillation", **TRAINING}, {"kind": "int8_static"}]}
     },
     "mixed_precision": {"recipe": {"steps": [{"kind": "mixed_precision", "max_size_ratio": 0.3}]}},
+    "mixed_precision, by time": {"recipe": {"steps": [{"kind": "mixed_precision", "min_speedup": 1.2}]}},
+    "channel_pruning, by time": {
+        "recipe": {"steps": [{"kind": "channel_pruning", "target": "latency", "amount": 0.3, "rounds": 2}]}
+    },
+    "student, by time": {"recipe": {"steps": [{"kind": "student", "target": "latency", "amount": 0.3}]}},
     "int8_static, exclude auto": {"recipe": {"steps": [{"kind": "int8_static", "exclude": "auto"}]}},
     "preset fast": {"recipe": {"preset": "fast"}},
 }

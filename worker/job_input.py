@@ -125,7 +125,7 @@ class JobInput:
     def _inquiry(self, inquiry: Inquiry, folder: Path) -> Propose | ShowPreview | RenderPage:
         """A dataset that was rejected may be asked about: its declaration may be all that is wrong."""
         if inquiry.job is not None:
-            return self._page(inquiry.owner, inquiry.job, folder)
+            return self._page(inquiry, inquiry.job, folder)
         assert inquiry.model is not None, "only pages are about no model"
         assert inquiry.dataset is not None, "only pages are about no dataset"
         dataset = self._records.upload(inquiry.owner, "dataset", inquiry.dataset)
@@ -149,13 +149,15 @@ class JobInput:
             case _:
                 assert_never(inquiry.kind)
 
-    def _page(self, owner: str, id: str, folder: Path) -> RenderPage:
-        """With all that the job was given, or with none of it where some is gone."""
-        job = self._records.job(owner, id)
+    def _page(self, inquiry: Inquiry, id: str, folder: Path) -> RenderPage:
+        """With all that the job was given, or with none of it where some is gone. What both models look at is measured
+        at the first attempt alone: it may be what ended that."""
+        job = self._records.job(inquiry.owner, id)
         if job is None or job.report_sha256 is None or job.artifact_sha256 is None:
             raise Refusal("no_artifact", f"The job {id} has no report any more.")
         report = self._files.result(job, job.report_sha256)
         closed = done_request(job, read_stored(report, id))
+        explains = closed.explain and inquiry.attempt == 1
         try:
             fields = self._judged(job, closed, folder, "final" if job.searches else "result")
         except Refusal:
@@ -166,7 +168,9 @@ class JobInput:
             artifact=self._files.result(job, job.artifact_sha256),
             out_dir=folder,
             recipe=closed.recipe if closed.recipe.steps else None,
-            judged=None if fields is None else Judged.model_validate(fields | {"request": None}),
+            judged=None
+            if fields is None
+            else Judged.model_validate(fields | {"request": None, "explain": explains}),
             names=self._names(job),
         )
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request, Response
 from app.api import datasets, presets, uploads, views
 from app.api.deps import ModelId, Owner, Parts, Service
 from app.pages.forms.chosen_data import HINTS, NONE, ChosenData, DataQuery, chosen_data, usable
+from app.pages.forms.reading import feeds
 from app.pages.forms.requirements import REQUIREMENTS
 from app.pages.rendering import page
 from app.pages.router import page_router
@@ -19,11 +20,18 @@ from winnow.contract.evaluation import TASK_METRICS
 from winnow.contract.model import Model
 from winnow.contract.presets import RecommendationRequest, Recommended, is_search
 from winnow.contract.presets import presets as all_presets
+from winnow.contract.target import Target
 
 router = page_router()
 
 CHOICES: Final = 100
-"""So many datasets can be chosen from, the newest."""
+"""So many datasets are looked at, the newest: those that feed the model can be chosen."""
+
+TARGETS: Final[dict[Target, str]] = {
+    "onnxruntime-cpu": "a CPU, by ONNX Runtime",
+    "openvino-cpu": "a CPU, by OpenVINO",
+    "onnxruntime-cuda": "a GPU of NVIDIA, by ONNX Runtime",
+}
 
 
 @router.get("/models/{id}/compress")
@@ -33,7 +41,8 @@ def show_compress(
     """What a job is asked for: data, what is required, and how."""
     model = views.model(uploads.find(service, owner, "model", id))
     data = _data(query, model, service, owner)
-    known = datasets.list_datasets(request, service, owner, Page(limit=CHOICES, after=None)).items
+    listed = datasets.list_datasets(request, service, owner, Page(limit=CHOICES, after=None)).items
+    chosen, newest = {each.dataset.id: each.dataset for each in data.chosen}, {it.id: it for it in listed}
     return page(
         request,
         "compress.html",
@@ -43,13 +52,15 @@ def show_compress(
         query=query,
         roles=[(role, HINTS[role]) for role in ROLES],
         no_data=NONE,
-        datasets=known,
+        offered=[it for it in (chosen | newest).values() if feeds(it, model)],
+        unread=[it for id, it in newest.items() if id not in chosen and not feeds(it, model)],
         kinds=[*KINDS],
         suiting=recommended(id, data, service, owner) if model.state == "ready" else [],
         described={info.name: info for info in all_presets()},
         is_search=is_search,
         requirements=REQUIREMENTS,
         tasks=TASK_METRICS,
+        targets=TARGETS,
         key=token_hex(16),
     )
 

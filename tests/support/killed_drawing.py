@@ -1,27 +1,37 @@
-"""A real child that does not get through drawing the page: it is killed, or, with the seed 1, waits to be."""
+"""A real child that does not get through drawing the page, nor through what is measured of fidelity before that: it is
+killed, or, with the seed 1, waits to be. With the seed 2 it draws, and dies over fidelity alone."""
 
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker.child import __main__ as entry
 from worker.child.messages import Messages
 from worker.child.spec import Task
 
 CHILD = "tests.support.killed_drawing"
-WAITS = 1
+WAITS: Final = 1
 """The seed of a job whose child waits."""
+DRAWS: Final = 2
 
 
 def perform(task: Task, messages: Messages) -> dict[str, Any]:
     from worker.child import work
+    from worker.compression.materials import Materials
+    from worker.compression.result import told
+    from worker.compression.result.fidelity.attributions import Attributions
     from worker.compression.result.page import write
     from worker.compression.result.page.subject import Subject
+    from worker.compression.tasks import page_again
+
+    draw = write.page_of
 
     def end_here(subject: Subject) -> bytes:
+        if subject.report.seed == DRAWS:
+            return draw(subject)
         (subject.artifact.parent / "page.html.partial").write_bytes(b"<!doctype html>")
         if subject.report.seed == WAITS:
             messages.log("drawing")
@@ -29,7 +39,12 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
         return b""
 
+    def end_before(artifact: Path, materials: Materials) -> Attributions:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return Attributions()
+
     write.page_of = end_here
+    told.measured_attributions = page_again.measured_attributions = end_before
     return work.perform(task, messages)
 
 

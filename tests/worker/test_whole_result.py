@@ -18,7 +18,7 @@ from app.storage.ports import Blobs, Records
 from app.storage.records import LOCAL_OWNER, Job
 from tests.support.asked import report
 from tests.support.graphs import cnn
-from tests.support.killed_drawing import CHILD, WAITS
+from tests.support.killed_drawing import CHILD, DRAWS, WAITS
 from tests.support.records import a_job, a_trial, an_inquiry, an_upload
 from winnow.contract.report import Report
 from worker.child.endings import Crashed
@@ -32,7 +32,7 @@ LEASE_SECONDS = 30.0
 class Host:
     """Stores in a folder, and one job in them."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, *, explain: bool = False) -> None:
         self.settings = Settings(data_dir=folder / "var", lease_seconds=LEASE_SECONDS)
         self.records: Records = open_records(self.settings)
         self.blobs: Blobs = open_blobs(self.settings)
@@ -44,6 +44,7 @@ class Host:
             "recipe": {"steps": [{"kind": "float16"}]},
             "benchmark": {"rounds": 9},
             "seed": seed,
+            "explain": explain,
         }
         self.id = self.records.add_job(a_job(model, request=request), None)[0].id
 
@@ -81,6 +82,32 @@ def test_a_child_that_is_killed_over_the_page_has_done_its_job(tmp_path: Path) -
     host.runner(CHILD).run(host.id)
     assert_all_but_the_page(host, "SIGKILL")
     assert host.job().attempt == 1
+
+
+def test_a_child_that_is_killed_over_fidelity_has_done_its_job_and_its_report_says_so(tmp_path: Path) -> None:
+    host = Host(tmp_path, seed=0, explain=True)
+    host.runner(CHILD).run(host.id)
+    assert_all_but_the_page(host, "SIGKILL")
+    sha256 = host.job().report_sha256
+    assert sha256 is not None
+    told = Report.model_validate_json(host.blobs.source(sha256).read_bytes())
+    assert told.fidelity is None
+    (note,) = (note for note in told.notes if note.startswith("Fidelity was not measured"))
+    assert "the work was ended before it was" in note
+
+
+def test_a_page_whose_fidelity_ends_its_child_is_made_without_it(tmp_path: Path) -> None:
+    host = Host(tmp_path, seed=DRAWS, explain=True)
+    host.runner(CHILD).run(host.id)
+    assert (host.job().state, host.job().page_sha256) == ("succeeded", None)
+    question = an_inquiry(None, None, kind="page", job=host.id, question={"report": host.job().report_sha256})
+    host.records.add_inquiry(question)
+    for _ in range(2):
+        assert host.job().page_sha256 is None
+        host.runner(CHILD).run(question.id)
+    page = host.job().page_sha256
+    assert page is not None
+    assert b"the work was ended before it was" in host.blobs.source(page).read_bytes()
 
 
 def test_the_next_attempt_takes_over_what_a_worker_left_that_was_killed_over_the_page(tmp_path: Path) -> None:

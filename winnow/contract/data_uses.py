@@ -1,5 +1,6 @@
 """What data a job uses: one dataset that is split, or one for each role."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -38,6 +39,11 @@ ONE_WAY: Final[dict[str, Any]] = {
     "else": {"properties": {"map": {"maxProperties": 0}}},
 }
 """What `DataUses` checks beyond its fields, as JSON Schema has it."""
+
+
+def only_map(inputs: Sequence[str], declared: Sequence[str]) -> dict[str, str]:
+    """The map of a model with one input to a dataset with one, whatever they are called."""
+    return {inputs[0]: declared[0]} if len(inputs) == len(declared) == 1 and inputs[0] != declared[0] else {}
 
 
 class DataUses(RequestModel):

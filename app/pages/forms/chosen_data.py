@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -13,6 +13,7 @@ from fastapi import Query
 
 from app.api import uploads, views
 from app.api.deps import Parts
+from app.pages.forms.reading import feeds, map_for
 from winnow.contract.data_uses import ROLES, DataUse, DataUses
 from winnow.contract.dataset import Dataset
 from winnow.contract.model import Model
@@ -58,8 +59,7 @@ class DataQuery:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A dataset with the roles that it has; `fits`: it is read as something for every input of the model, by its
-    name."""
+    """A dataset with the roles that it has; `fits`: it feeds the model."""
 
     dataset: Dataset
     roles: list[str]
@@ -81,6 +81,15 @@ class ChosenData:
         """Whether quality can be told."""
         return self.fits and (self.uses.dataset is not None or self.uses.evaluation is not None)
 
+    def awaited(self, name: str) -> list[Dataset]:
+        """What is chosen for this role, or as the `dataset` that is split, and cannot be offered yet: it is still
+        inspected, or not read for this model."""
+        return [
+            each.dataset
+            for each in self.chosen
+            if each.dataset.id == self.of(name) and not each.fits and each.dataset.state != "rejected"
+        ]
+
     @property
     def in_roles(self) -> bool:
         return self.uses.dataset is None and bool(self.chosen)
@@ -90,9 +99,9 @@ class ChosenData:
         """What data that is added is likeliest for."""
         return next((role for role in ROLES if self.in_roles and not self.of(role)), "dataset")
 
-    def of(self, role: str) -> str:
-        """The id of the dataset that has this role, empty for none."""
-        use = getattr(self.uses, role)
+    def of(self, name: str) -> str:
+        """The id of the dataset that has this role, or of the `dataset` that is split, empty for none."""
+        use = self.uses.whole if name == "dataset" else getattr(self.uses, name)
         return "" if use is None else use.dataset
 
 
@@ -104,16 +113,17 @@ def chosen_data(query: DataQuery, model: Model, service: Parts, owner: str) -> C
         if (use := uses.whole or getattr(uses, role)) is not None:
             by_id.setdefault(use.dataset, []).append(role)
     datasets = [views.dataset(uploads.find(service, owner, "dataset", id)) for id in by_id]
-    made = [Chosen(it, by_id[it.id], _feeds(it, model)) for it in datasets]
-    return ChosenData(uses, made)
+    made = [Chosen(it, by_id[it.id], feeds(it, model)) for it in datasets]
+    return ChosenData(_mapped(uses, {it.id: map_for(it, model) for it in datasets}), made)
+
+
+def _mapped(uses: DataUses, maps: Mapping[str, dict[str, str]]) -> DataUses:
+    if uses.dataset is not None:
+        return uses.model_copy(update={"map": maps[uses.dataset]})
+    roles = {role: use for role in ROLES if (use := getattr(uses, role)) is not None}
+    named = {role: use.model_copy(update={"map": maps[use.dataset]}) for role, use in roles.items()}
+    return uses.model_copy(update=named)
 
 
 def usable(chosen: Sequence[Chosen]) -> bool:
     return all(each.dataset.state == "ready" for each in chosen)
-
-
-def _feeds(dataset: Dataset, model: Model) -> bool:
-    return (
-        dataset.state == "ready"
-        and {spec.name for spec in model.inputs or []} <= (dataset.inputs or {}).keys()
-    )

@@ -30,6 +30,10 @@ def job_request(model: str, fields: Mapping[str, str]) -> JobRequest:
     if "judges" in filled:
         task, _, metric = filled.get("metric", "auto").partition("/")
         body["evaluation"] = {"task": task} | ({"metric": metric} if metric else {})
+    if "target" in filled:
+        body["target"] = filled["target"]
+    if timed := _benchmark(filled):
+        body["benchmark"] = timed
     if "explain" in filled:
         body["explain"] = True
     if _searches(recipe):
@@ -56,6 +60,12 @@ def _searches(recipe: Any) -> bool:
 def _search(filled: Mapping[str, str]) -> dict[str, Any]:
     budget = {name: _number(filled, name) for name in ("seconds", "trials") if name in filled}
     return {"objective": filled.get("objective", "latency"), "budget": budget}
+
+
+def _benchmark(filled: Mapping[str, str]) -> dict[str, Any]:
+    """What is not said is as the contract has it."""
+    sizes = {"batch_sizes": [_number(filled, "batch_size")]} if "batch_size" in filled else {}
+    return sizes | ({"threads": _number(filled, "threads")} if "threads" in filled else {})
 
 
 def _required(filled: Mapping[str, str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ function showWhatIsNeeded(form) {
 /** The body of POST /v1/jobs. Throws SyntaxError where the recipe is no JSON. */
 function request(form) {
   const { data, judges } = form.elements;
-  const made = { model: form.dataset.model, recipe: recipe(form), require: required(form) };
+  const made = { model: form.dataset.model, recipe: recipe(form), require: required(form), target: form.querySelector("#target").value, benchmark: benchmark(form) };
   const name = form.querySelector("#name").value.trim();
   if (name) made.name = name;
   if (data) made.data = JSON.parse(data.value);
@@ -69,6 +69,11 @@ function required(form) {
 function evaluation(form) {
   const [task, metric] = (form.querySelector("#metric").value || "auto").split("/");
   return metric ? { task, metric } : { task };
+}
+
+function benchmark(form) {
+  const [size, threads] = ["batch_size", "threads"].map((name) => form.querySelector(`#${name}`).value);
+  return { ...(size ? { batch_sizes: [Number(size)] } : {}), ...(threads ? { threads: Number(threads) } : {}) };
 }
 
 function search(form) {

@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from tests.support.accessible import faults, violations
 from tests.support.owners import ask, served_to
 from tests.support.served import Served, served
 from tests.support.shown import HOSTILE, HTML, World, world
-
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-"""All that colours can change."""
 
 
 @pytest.fixture(scope="module")
@@ -28,26 +24,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Wo
 def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context() as context:
         yield context.new_page()
-
-
-def violations(page: Page) -> list[str]:
-    return listed(Axe().run(page, options=RULES).response)
-
-
-def listed(found: dict[str, Any]) -> list[str]:
-    return [f"{it['id']}: {node['html'][:200]}" for it in found["violations"] for node in it["nodes"]]
-
-
-def faults(page: Page) -> list[str]:
-    """Of the page in both colour schemes, and as wide as a phone."""
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.emulate_media(color_scheme="light")
-    light = violations(page)
-    page.emulate_media(color_scheme="dark")
-    dark = listed(page.evaluate("rules => axe.run(document, rules)", CONTRAST))  # it is loaded already
-    page.set_viewport_size({"width": 360, "height": 740})
-    wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    return [*light, *dark, *(["wider than 360 px"] if wide else [])]
 
 
 def test_every_page_is_accessible_and_narrow_enough_and_its_scripts_run(
@@ -103,7 +79,7 @@ def test_signing_in_is_accessible_and_opens_the_page_that_was_asked_for(
         assert gone.status_code == 401
 
 
-def test_all_can_be_reached_by_keyboard_and_the_first_stop_skips_the_menu(
+def test_all_can_be_reached_by_keyboard_in_the_order_of_the_page_and_the_first_stop_skips_the_menu(
     browser: Browser, shown: tuple[Served, World]
 ) -> None:
     api, made = shown
@@ -113,13 +89,14 @@ def test_all_can_be_reached_by_keyboard_and_the_first_stop_skips_the_menu(
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
         page.keyboard.press("Enter")
-        focused = set()
+        focused: list[str] = []
         for _ in range(60):
             page.keyboard.press("Tab")
-            focused.add(
+            focused.append(
                 page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
             )
-        assert {"min_speedup", "way-auto", "objective", "seconds", "Start the job"} <= focused
+        in_order = ["dataset", "min_speedup", "way-auto", "objective", "seconds", "Start the job"]
+        assert [*dict.fromkeys(it for it in focused if it in in_order)] == in_order
         page.locator("#way-auto").focus()
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowDown")

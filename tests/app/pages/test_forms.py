@@ -64,7 +64,12 @@ def test_a_job_has_a_dataset_for_each_role(
     shown.get_by_label("Quality may drop by at most", exact=True).fill("0.01")
     shown.get_by_label("A preset").check()
     shown.get_by_label("small", exact=True).check()
+    shown.get_by_text("Where it will run").click()
+    shown.get_by_label("It will run on").select_option("openvino-cpu")
+    shown.get_by_label("Samples at once").fill("8")
     asked = started(shown, api)
+    assert (asked["target"], asked["benchmark"]["batch_sizes"]) == ("openvino-cpu", [8])
+    assert asked["benchmark"]["threads"] == 1
     given = {
         role: (use["dataset"], use["slice"]) for role, use in asked["data"].items() if role in ROLES and use
     }

@@ -1,5 +1,6 @@
 """Pages say what the API says to those who ask for HTML, hold no script or style of their own, and escape all names."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,9 +10,14 @@ import pytest
 
 from app.pages.assets import FILES
 from app.pages.rendering import POLICY
+from tests.app.api.conftest import zipped
+from tests.support.facts import dataset_facts
 from tests.support.owners import also, ask, served_to
 from tests.support.served import Served
 from tests.support.shown import HOSTILE, HTML, World, succeeded, world
+from winnow.contract.data_uses import ROLES
+from winnow.contract.dataset import DatasetInput
+from winnow.contract.errors import Refusal
 from winnow.contract.requirements import Requirements
 
 
@@ -210,6 +216,75 @@ def test_what_needs_data_is_asked_for_where_there_is_data(api: Served, shown: Wo
     )
     assert [name for name in ("metric", "explain") if name in with_data] == ["metric", "explain"]
     assert not {"metric", "explain"} & {*without}
+
+
+def offered(api: Served, address: str) -> dict[str, list[tuple[str | None, bool]]]:
+    """Of each choice of data: what can be chosen, and whether it is."""
+    choices: dict[str, list[tuple[str | None, bool]]] = {}
+    name = ""
+    for tag, attributes in Seen(api.http.get(address, headers=HTML).text).elements:
+        if tag == "select":
+            name = attributes.get("name") or ""
+        elif tag == "option" and name in ("dataset", *ROLES):
+            choices.setdefault(name, []).append((attributes["value"], "selected" in attributes))
+    return choices
+
+
+def test_only_data_that_is_read_for_the_model_is_offered_and_none_is_chosen_by_itself(
+    api: Served, model: str
+) -> None:
+    """The rejected one is the newest: a browser takes the first of a choice where none is marked."""
+    ids = [
+        str(api.http.post("/v1/datasets", content=zipped({"x.npy": bytes([n])})).json()["id"])
+        for n in range(4)
+    ]
+    fits, other, waits, rejected = ids
+    api.inspected(fits, dataset_facts().model_dump())
+    grey = {"input": DatasetInput(dtype="float32", shape=[1, 8, 8], array="input")}
+    api.inspected(other, dataset_facts(inputs=grey).model_dump())
+    problem = Refusal("invalid_declaration", "There is no such array.").problem.model_dump()
+    api.finish(rejected, state="rejected", problem=problem)
+    page = f"/models/{model}/compress"
+    plain = offered(api, page)
+    assert plain == {name: [("none", False), (fits, False)] for name in ("dataset", *ROLES)}
+    links = " ".join(Seen(api.http.get(page, headers=HTML).text).values("href"))
+    assert all(f"dataset={id}" in links for id in (other, waits, rejected))
+    for id, more in ((fits, []), (other, [(other, True)]), (waits, [(waits, True)]), (rejected, [])):
+        assert offered(api, f"{page}?calibration={id}") == {
+            **plain,
+            "calibration": [("none", False), (fits, id == fits), *more],
+        }
+    assert offered(api, f"{page}?dataset={rejected}") == plain
+
+
+def test_the_only_input_of_data_is_that_of_the_model_whatever_they_are_called(
+    api: Served, model: str, dataset: str
+) -> None:
+    """In every role; two inputs have to have the model's names."""
+    own = dataset_facts().inputs["input"]
+    pair = {"picture": own, "mask": own}
+    ids = {}
+    for number, inputs in enumerate(({"picture": own}, pair)):
+        sent = api.http.post("/v1/datasets", content=zipped({"x.npy": bytes([number])}))
+        ids[len(inputs)] = str(sent.json()["id"])
+        api.inspected(ids[len(inputs)], dataset_facts(inputs=inputs).model_dump())
+    page, named = f"/models/{model}/compress", {"input": "picture"}
+    role = {"dataset": ids[1], "map": named}
+    assert sent_data(api, f"{page}?dataset={ids[1]}") == role
+    assert sent_data(api, f"{page}?calibration={ids[1]}&evaluation={dataset}") == {
+        "calibration": role,
+        "evaluation": {"dataset": dataset},
+    }
+    assert sent_data(api, f"{page}?dataset={ids[2]}") is None
+    asked = {"model": model, "recipe": {"steps": [{"kind": "float16"}]}, "data": role}
+    assert api.http.post("/v1/jobs", json=asked).status_code == 202
+
+
+def sent_data(api: Served, address: str) -> object:
+    """What the form of this page sends as its data; None for nothing."""
+    elements = Seen(api.http.get(address, headers=HTML).text).elements
+    (value,) = [it["value"] for _, it in elements if it.get("name") == "data"] or [None]
+    return None if value is None else json.loads(value)
 
 
 def test_assets_are_kept_for_good_by_their_version(api: Served) -> None:

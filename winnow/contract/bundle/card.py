@@ -8,7 +8,7 @@ from typing import Final
 from winnow.contract.bundle.front_matter import front_matter
 from winnow.contract.bundle.recipe_file import chooses_by_time, closed_recipe
 from winnow.contract.bundle.result import FinishedJob
-from winnow.contract.bundle.running import onnxruntime_lines, zeros
+from winnow.contract.bundle.running import ways_to_run, zeros
 from winnow.contract.report import ADVICE, Latency, Pair, Quality, Report
 from winnow.contract.units import asked_and_measured
 
@@ -31,7 +31,7 @@ def model_card(done: FinishedJob) -> str:
         "## How it was made",
         *_made(done),
         "## How to run it",
-        _snippet(done),
+        *_snippets(done),
         "## What it rests on",
         _list(_provenance(done)),
     ]
@@ -119,10 +119,16 @@ def _made(done: FinishedJob) -> Iterator[str]:
     yield f"{again}, unless {', '.join(timed)} chooses otherwise, by time." if timed else f"{again}."
 
 
-def _snippet(done: FinishedJob) -> str:
-    shapes = done.report.latency[0].shapes if done.report.latency else {}
-    feed = zeros(done.inputs, shapes) if done.inputs else "{}  # the inputs by name"
-    return _code("python", onnxruntime_lines(feed))
+def _snippets(done: FinishedJob) -> Iterator[str]:
+    latency = done.report.latency
+    feed = (
+        zeros(done.inputs, latency[0].shapes if latency else {})
+        if done.inputs
+        else "{}  # the inputs by name"
+    )
+    for title, lines in ways_to_run(feed, latency):
+        yield f"{title}:"
+        yield _code("python", lines)
 
 
 def _provenance(done: FinishedJob) -> Iterator[str]:

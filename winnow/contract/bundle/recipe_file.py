@@ -1,15 +1,16 @@
 """`recipe.json` of a bundle: the job with its recipe closed, and what its uploads were. `winnow replay` does it."""
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from winnow.contract.base import RequestModel
 from winnow.contract.bundle.result import FinishedJob
 from winnow.contract.exported import ExportedUpload
 from winnow.contract.job import ClosedJob
 from winnow.contract.presets import closed_job
-from winnow.contract.recipe import AnyStep, Int8, MixedPrecision, Recipe, StructuredPruning, Training
+from winnow.contract.recipe import AnyStep, Int8, MixedPrecision, Recipe, StructuredPruning, Student, Training
 from winnow.contract.report import Report, StepReport
 
 FORMAT: Final = 1
@@ -54,7 +55,8 @@ def closed_recipe(done: FinishedJob) -> Recipe | None:
 
 
 def as_chosen(recipe: Recipe, report: Report) -> Recipe:
-    """The recipe with what its steps chose by time written as settings, where there are settings for it."""
+    """The recipe with what its steps chose by time written as settings, where there are settings for it: `as_settings`
+    of their details."""
     reports = {step.index: step for step in report.steps}
     return recipe.model_copy(
         update={"steps": [_as_chosen(step, reports.get(n)) for n, step in enumerate(recipe.steps)]}
@@ -62,15 +64,30 @@ def as_chosen(recipe: Recipe, report: Report) -> Recipe:
 
 
 def _as_chosen(step: AnyStep, report: StepReport | None) -> AnyStep:
-    chosen = None if report is None else report.details.get("chosen")
-    if isinstance(step, Training) and report is not None and step.precision == "auto":
-        return step.model_copy(update={"precision": report.details.get("precision", "auto")})
-    if not isinstance(step, Int8) or not isinstance(chosen, str) or report is None:
+    details: Mapping[str, Any] = {} if report is None else report.details
+    chosen = details.get("chosen")
+    if isinstance(step, Training) and step.precision == "auto":
+        return _with(step, {"precision": details.get("precision", "auto")})
+    if isinstance(step, Int8) and isinstance(chosen, str):
+        told = details.get("layers") if chosen.startswith("static") else None
+        rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+        float_layers = [str(row["name"]) for row in rows if "name" in row and not row.get("quantized")]
+        return _with(step, {"candidate": chosen, "float_layers": float_layers})
+    settings = details.get("as_settings")
+    return _with(step, settings) if isinstance(settings, dict) else step
+
+
+def _with(step: AnyStep, settings: dict[str, Any]) -> AnyStep:
+    """The step with these settings, and its recovery with those of it; as it was where they do not fit: a report's
+    details are free."""
+    own = step.model_dump()
+    inside = own.get("recovery")
+    more = settings.get("recovery")
+    both = {"recovery": inside | more} if isinstance(inside, dict) and isinstance(more, dict) else {}
+    try:
+        return type(step).model_validate(own | settings | both)
+    except ValidationError:
         return step
-    told = report.details.get("layers") if chosen.startswith("static") else None
-    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
-    float_layers = [str(row["name"]) for row in rows if "name" in row and not row.get("quantized")]
-    return step.model_copy(update={"candidate": chosen, "float_layers": float_layers})
 
 
 def chooses_by_time(step: AnyStep) -> bool:
@@ -79,7 +96,9 @@ def chooses_by_time(step: AnyStep) -> bool:
         case Int8():
             return step.candidate is None
         case MixedPrecision():
-            return step.min_speedup is not None
+            return step.min_speedup is not None and step.bits is None
+        case Student():
+            return step.target == "latency"
         case StructuredPruning():
             return step.target == "latency" or (step.recovery is not None and chooses_by_time(step.recovery))
         case Training():

@@ -1,12 +1,15 @@
-"""How an artifact is run: a few lines of Python for its inputs, as card and page show them."""
+"""How an artifact is run: a few lines of Python for its inputs, and for the target, as card and page show them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from winnow.contract.bundle.files import ARTIFACT
 from winnow.contract.model import TensorSpec
+from winnow.contract.report import Latency
 
 CPU: Final = "CPUExecutionProvider"
+EXACT: Final = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+"""By itself OpenVINO takes bfloat16 on CPUs with AMX, and 8-bit activations before compressed weights."""
 NUMPY: Final = frozenset(
     {
         *("float16", "float32", "float64", "bool"),
@@ -26,6 +29,31 @@ def onnxruntime_lines(feed: str, provider: str = CPU) -> str:
             "outputs = session.run(None, feed)",
         ]
     )
+
+
+def openvino_lines(feed: str) -> str:
+    """By OpenVINO, fed with what `feed` is in Python."""
+    return "\n".join(
+        [
+            "import numpy as np",
+            "import openvino as ov",
+            f"as_measured = {EXACT!r}",
+            f"model = ov.Core().compile_model({ARTIFACT!r}, 'CPU', as_measured)",
+            f"feed = {feed}",
+            "outputs = model(feed)",
+        ]
+    )
+
+
+def ways_to_run(feed: str, latency: Sequence[Latency]) -> list[tuple[str, str]]:
+    """Titles and lines: by ONNX Runtime on the CPU, and by what the result was measured on, where that is another."""
+    ways = [("Python, ONNX Runtime", onnxruntime_lines(feed))]
+    match latency[0].provider if latency else CPU:
+        case "CUDAExecutionProvider" as provider:
+            ways.append(("On the target, CUDA", onnxruntime_lines(feed, provider)))
+        case "OpenVINO CPU":
+            ways.append(("On the target, OpenVINO", openvino_lines(feed)))
+    return ways
 
 
 def zeros(inputs: Sequence[TensorSpec], timed: Mapping[str, Sequence[int]] | None = None) -> str:

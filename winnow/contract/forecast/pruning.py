@@ -25,7 +25,7 @@ def channel_pruning(network: Network, step: ChannelPruning) -> Network:
     prunable = [group for group in range(len(counts)) if not _is_excluded(network, group, step)]
     widths = [group.width for group in network.facts.channel_groups or []]
     for number in range(1, step.rounds + 1):
-        target = (1 - step.amount) ** (number / step.rounds)
+        target = step.remaining(number)
         counts = _cut_once(prunable, widths, step, counts, lambda counts: cost(counts) / whole, target)
     before = macs.of(network.channels)
     left = macs.of(counts) / before if before else 1.0

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.contract.steps.base import KIND, Need, Patterns, Samples, Step
+from winnow.contract.steps.base import KIND, WHOLE, Need, Patterns, Samples, Step
 
 
 class Int8(Step):
@@ -70,6 +70,13 @@ class MixedPrecision(Step):
     )
     samples: Samples
     exclude: Patterns
+    bits: dict[Annotated[str, Field(max_length=1000)], Annotated[Literal[8, 4], WHOLE]] | None = Field(
+        default=None,
+        max_length=10_000,
+        description="These layers alone in so many bits, as a report names what it chose: nothing is measured. "
+        "Null for what the budget allows.",
+        examples=[{"/head/fc": 8}],
+    )
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

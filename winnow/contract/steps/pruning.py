@@ -1,5 +1,6 @@
 """Steps that take weights out: whole channels, or single values."""
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,8 +12,10 @@ from winnow.contract.steps.training import Finetune
 from winnow.contract.steps.zeros import Structure, refuse_bad_structure, zeros_of
 
 Amount = Annotated[float, Field(gt=0, lt=1)]
+Remaining = Annotated[float, Field(gt=0, le=1)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 
+ROUNDING: Final = 1e-9
 NEEDS_NO_DATA: Final = frozenset({"l1", "l2", "batchnorm_scale", "fpgm", "random", "magnitude"})
 """Criteria that follow from the weights alone."""
 
@@ -33,6 +36,17 @@ class StructuredPruning(Step):
     recovery: Annotated[Finetune | Distillation, Field(discriminator="kind")] | None = Field(
         default=None, description="A training step after each round but the last."
     )
+    schedule: list[Remaining] | None = Field(
+        default=None,
+        max_length=100,
+        description="Share of the target that is left behind each round, as a report tells it of rounds that went by "
+        "time; null: shares in equal ratios.",
+    )
+
+    def remaining(self, number: int) -> float:
+        """The share of the target that is left behind round `number`, from 1 on: (1 - amount)^(number / rounds), or
+        what the schedule says."""
+        return self.schedule[number - 1] if self.schedule else (1 - self.amount) ** (number / self.rounds)
 
     @property
     def required(self) -> frozenset[Need]:
@@ -56,6 +70,19 @@ class StructuredPruning(Step):
             raise ValueError("recovery trains the model that is pruned: leave student out")
         if self.recovery is not None and self.rounds == 1:
             raise ValueError("recovery goes between rounds: ask for more of them, or put the step behind")
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_of_these_rounds(self) -> Self:
+        if self.schedule is None:
+            return self
+        if len(self.schedule) != self.rounds:
+            raise ValueError(
+                f"schedule has {len(self.schedule)} shares, one for each of {self.rounds} rounds was expected"
+            )
+        falls = all(after <= before for before, after in pairwise(self.schedule))
+        if not falls or abs(self.schedule[-1] - (1 - self.amount)) > ROUNDING:
+            raise ValueError("schedule falls from round to round, and its last share is 1 - amount")
         return self
 
 

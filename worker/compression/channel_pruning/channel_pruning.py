@@ -38,7 +38,7 @@ from worker.compression.steps.remaining_cost import (
     remaining_cost,
     remaining_cost_without_time,
 )
-from worker.compression.training.recovery import recover
+from worker.compression.training.recovery import precision_settings, recover
 
 
 def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> StepResult:
@@ -60,6 +60,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     bench = Bench.of(context)
     cost = _counted(model, step, bench, groups)
     rounds: list[Round] = []
+    precisions: list[str] = []
     why_untimed: str | None = None
     for number in range(1, step.rounds + 1):
         if rounds:
@@ -67,7 +68,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
             groups = prunable_groups(rounds[-1].model, remaining, step)
         if not groups:
             break
-        target = (1 - step.amount) ** (number / step.rounds)
+        target = step.remaining(number)
         part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
         network = rounds[-1].model if rounds else model
         within = replace(context, progress=part)
@@ -78,8 +79,9 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
             pruned = prune_once(network, groups, step, within, cost, target)
         rounds.append(pruned)
         if step.recovery is not None and number < step.rounds:
-            recover(pruned.model, step.recovery, replace(context, progress=part), number)
-    return _result(model, step, bench, all_groups, rounds, why_untimed)
+            precisions.append(recover(pruned.model, step.recovery, replace(context, progress=part), number))
+    settings = report.as_settings(step, rounds) | precision_settings(precisions)
+    return _result(model, step, bench, all_groups, rounds, why_untimed, settings)
 
 
 def _counted(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequence[Group]) -> RemainingCost:
@@ -205,6 +207,7 @@ def _result(
     all_groups: Groups,
     rounds: Sequence[Round],
     why_untimed: str | None,
+    settings: dict[str, Any],
 ) -> StepResult:
     groups = report.group_rows(all_groups, rounds)
     last = rounds[-1].model
@@ -216,6 +219,7 @@ def _result(
         "rounds": [report.as_report(each) for each in rounds],
         "groups": groups,
         "widths": report.width_rows(model, last),
+        "as_settings": settings,
     }
     changed = sum(row["channels_after"] < row["channels"] for row in groups)
     target = report.target_result(step, rounds[-1].cut, why_untimed)

@@ -73,6 +73,18 @@ def as_report(each: Round) -> dict[str, Any]:
     }
 
 
+def as_settings(step: ChannelPruning, rounds: Sequence[Round]) -> dict[str, Any]:
+    """The settings by which cuts that were chosen by time are made again: so many channels. None where nothing went."""
+    if step.target != "latency":
+        return {}
+    whole = sum(len(group.channels) for group in rounds[0].groups)
+    shares = [min(1.0, (sum(each.cut.counts) + 0.5) / whole) for each in rounds]
+    if shares[-1] == 1:
+        return {}
+    schedule = shares + shares[-1:] * (step.rounds - len(rounds))
+    return {"target": "channels", "amount": 1 - shares[-1], "schedule": schedule}
+
+
 def notes(step: ChannelPruning, rounds: Sequence[Round], why_untimed: str | None) -> list[str]:
     """Write the step's notes. `why_untimed`: why no latency could be measured, None where it could or is no target."""
     times = [_time_note(rounds[-1].cut)] if step.target == "latency" else []

@@ -29,14 +29,16 @@ from worker.compression.steps.remaining_cost import (
     TimeNotMeasurable,
     remaining_cost,
     remaining_cost_without_time,
+    share_just_left,
 )
-from worker.compression.training.recovery import recover
+from worker.compression.training.recovery import precision_settings, recover
 
 
 @dataclass
 class Course:
     """The whole network, as it is by now, and what has gone: block → (round, score when it went). `left`: the share
-    of the target that is left. `why_untimed`: why no latency could be measured."""
+    of the target that is left. `why_untimed`: why no latency could be measured. `precisions`: of the trainings between
+    rounds, `macs`: what is left behind each."""
 
     whole: ir.Model
     model: ir.Model
@@ -44,6 +46,8 @@ class Course:
     gone: dict[str, tuple[int, float]] = field(default_factory=dict)
     left: float = 1.0
     why_untimed: str | None = None
+    precisions: list[str] = field(default_factory=list)
+    macs: list[int | None] = field(default_factory=list)
 
 
 def depth_pruning(model: ir.Model, step: DepthPruning, context: Context) -> StepResult:
@@ -64,13 +68,16 @@ def depth_pruning(model: ir.Model, step: DepthPruning, context: Context) -> Step
     course = Course(model, model, _cost(model, step, bench, candidates))
     for number in range(1, step.rounds + 1):
         part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
-        target = (1 - step.amount) ** (number / step.rounds)
+        target = step.remaining(number)
         _round(
             course, step, number, target, candidates, gains, scorer, replace(context, progress=part), bench
         )
+        course.macs.append(bench.macs(course.model))
         if step.recovery is not None and number < step.rounds:
-            recover(course.model, step.recovery, replace(context, progress=part), number)
-    return _result(model, step, bench, all_blocks, candidates, course)
+            precision = recover(course.model, step.recovery, replace(context, progress=part), number)
+            course.precisions.append(precision)
+    settings = _as_settings(model, step, bench, gains, course) | precision_settings(course.precisions)
+    return _result(model, step, bench, all_blocks, candidates, course, settings)
 
 
 def _cost(
@@ -135,6 +142,20 @@ def _count(course: Course, bench: Bench) -> None:
         course.left = course.cost.of(course.model, ())
 
 
+def _as_settings(
+    model: ir.Model, step: DepthPruning, bench: Bench, gains: Mapping[str, float], course: Course
+) -> dict[str, Any]:
+    """The settings by which what went by time goes again: by multiply-accumulates, in whose order they go. None where
+    nothing went, or a block that has none."""
+    if step.target != "latency" or not course.gone or not all(gains[name] for name in course.gone):
+        return {}
+    before = bench.macs(model)
+    shares = [min(1.0, share_just_left(before, after)) for after in course.macs if before and after]
+    if len(shares) < step.rounds:
+        return {}
+    return {"target": "macs", "amount": 1 - shares[-1], "schedule": shares}
+
+
 def _result(
     model: ir.Model,
     step: DepthPruning,
@@ -142,6 +163,7 @@ def _result(
     all_blocks: Blocks,
     candidates: Mapping[str, Block],
     course: Course,
+    settings: dict[str, Any],
 ) -> StepResult:
     rows: list[dict[str, Any]] = [
         {"block": block.name, "layers": list(block.layers), "pinned": None, "removed": False, "round": None}
@@ -164,6 +186,7 @@ def _result(
         "macs": [bench.macs(model), bench.macs(course.model)],
         "parameters": [parameters(model), parameters(course.model)],
         "blocks": rows,
+        "as_settings": settings,
     }
     notes = [] if course.why_untimed is None else [course.why_untimed]
     return StepResult(

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from winnow.contract.data_uses import only_map
 from winnow.contract.declaration import Declaration
 from winnow.contract.inquiry import Preview, PreviewInput
 from winnow.contract.model import ModelFacts, TensorSpec
@@ -44,14 +45,12 @@ def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpack
 
 
 def _map(model: ModelFacts, declaration: Declaration) -> dict[str, str]:
-    """The only input to the only declared one, whatever they are called."""
     own = [
         spec.name
         for spec in model.inputs
         if spec.name not in {*declaration.constants, *declaration.state.values()}
     ]
-    declared = list(declaration.inputs)
-    return {own[0]: declared[0]} if len(own) == len(declared) == 1 and own != declared else {}
+    return only_map(own, list(declaration.inputs))
 
 
 def _how(source: Source, declaration: Declaration, spec: TensorSpec) -> Any:

@@ -5,12 +5,13 @@ are made follows from the budget, and for `min_snr_db` from measuring the whole 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import onnx_ir as ir
 
+from winnow.contract.errors import Refusal
 from winnow.contract.recipe import MixedPrecision
 from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
@@ -37,6 +38,9 @@ OPSET = 21
 WANTED = "Conv, Gemm or MatMul with a float32 weight"
 MAX_COMPARED_SAMPLES = 64
 """On which the whole model is judged."""
+NOT_MEASURED: Final = LayerCosts({}, {}, {}, {}, None)
+SHOWN: Final = 8
+"""Names that a sentence lists."""
 FOR_OTHERS: Final = "stays float: others cost less for the budget"
 ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {MEASURED_ANEW_NOTE}."
 UNTOLD: Final = (
@@ -48,7 +52,7 @@ UNTOLD: Final = (
 def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> StepResult:
     """Choose bits for each layer within the budget.
 
-    Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`.
+    Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`, `invalid_request`.
     """
     refuse_quantized(model)
     samples = context.draw_calibration(step.kind, step.samples)
@@ -60,6 +64,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     result = step_result(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
     calibrate(static, settings, Within(context.progress, 0, 0.2).advance)
     result.notes.extend(static.unvarying())
+    if step.bits is not None:
+        return _as_named(original, static, result, step.bits, context)
     compared = samples.draw(MAX_COMPARED_SAMPLES, context.seed)
     output_error = OutputComparer(static.model, compared, context.scratch, context.evaluation, context.target)
     total_bytes = context.file_bytes(original)
@@ -70,18 +76,19 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         costs,
         step,
         total_bytes,
-        lambda taken: _quantized(static, taken),
+        lambda taken: _quantized(static, bits_after(taken)),
         output_error,
         context.file_bytes,
     )
-    chosen, quantized = bits_after(ordered[:count]), _quantized(static, ordered[:count])
+    chosen = bits_after(ordered[:count])
+    quantized = _quantized(static, chosen)
     ratio, speedup = context.file_bytes(quantized) / total_bytes, costs.speedup(chosen)
     if ratio >= 1 and (step.min_speedup is None or speedup is None or speedup <= 1):
         chosen, quantized, ratio = {}, original, 1.0  # neither smaller nor faster: the float model is better
         speedup = costs.speedup(chosen)
     quality = output_error(quantized)
     target = _target(step, speedup, ratio, quality)
-    details = {
+    details: dict[str, Any] = {
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
@@ -91,12 +98,35 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "layers": _rows(result, costs, chosen),
     }
     if step.min_speedup is not None:
+        details["as_settings"] = {"bits": chosen}
         estimate = f"Estimated to be {speedup:.2f}× as fast. {ESTIMATED}" if speedup is not None else UNTOLD
         result.notes.append(estimate)
     if not chosen:
         note = "The float model is the best that was tried: nothing was quantized."
         return StepResult(original, 0, result.candidates, [note], details, [target])
     return replace(result, model=quantized, changed=len(chosen), details=details, targets=[target])
+
+
+def _as_named(
+    original: ir.Model, static: Static, result: StepResult, chosen: Mapping[str, int], context: Context
+) -> StepResult:
+    """With the bits that the recipe names. Raises `invalid_request` where there is no such layer."""
+    known = {str(node.name) for node in static.selection().weighted}
+    if unknown := sorted(chosen.keys() - known):
+        detail = f"bits names {unknown[0]!r}, and there is no such layer with weights. The layers are {_few(known)}."
+        raise Refusal("invalid_request", detail, field="recipe.steps.bits")
+    quantized = _quantized(static, chosen) if chosen else original
+    details = {
+        "samples": len(static.samples),
+        "seed": context.seed,
+        "size_ratio": round(context.file_bytes(quantized) / context.file_bytes(original), 4),
+        "layers": _rows(result, NOT_MEASURED, chosen),
+    }
+    return replace(result, model=quantized, changed=len(chosen), details=details)
+
+
+def _few(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _count(
@@ -135,8 +165,7 @@ def _largest(most: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _quantized(static: Static, taken: list[Move]) -> ir.Model:
-    chosen = bits_after(taken)
+def _quantized(static: Static, chosen: Mapping[str, int]) -> ir.Model:
     float_reasons = {
         str(node.name): FOR_OTHERS for node in static.selection().weighted if node.name not in chosen
     }

@@ -1,4 +1,4 @@
-"""What is written of a result: the report, with what both models look at where that is asked for; then the page."""
+"""What is written of a result: the report, then what both models look at where that is asked for, then the page."""
 
 from pathlib import Path
 from typing import Final
@@ -7,24 +7,33 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
 from worker.compression.result.fidelity.attributions import Attributions
+from worker.compression.result.fidelity.measured import measured_attributions
 from worker.compression.result.page.write import write_page
 from worker.compression.result.whole_file import write_whole
 
 REPORT: Final = "report.json"
+CUT_SHORT: Final = Attributions(
+    why="the work was ended before it was. A report page that is made later measures it."
+)
+"""What the report says from before they are measured."""
 
 
 def write_results(
     report: Report, artifact: Path, recipe: Recipe | None, materials: Materials, out_dir: Path
 ) -> Report:
-    """Write `report.json` into the folder and then, where it is asked for, `page.html`: whatever ends this process
-    while it draws costs the page and no more. Returns the report with its fidelity."""
+    """Write `report.json` into the folder, once more with its fidelity where that is asked for, and then, where it is
+    asked for, `page.html`: whatever ends this process behind the first costs these and no more. Returns the report with
+    its fidelity."""
     options, seen = materials.options, Attributions()
     if options.explain:
-        from worker.compression.result.fidelity.fidelity import attributions  # needs torch
-
-        seen = attributions(artifact, materials)
+        _write(CUT_SHORT.told_in(report), out_dir)
+        seen = measured_attributions(artifact, materials)
         report = seen.told_in(report)
-    write_whole(out_dir / REPORT, report.model_dump_json(indent=1).encode())
+    _write(report, out_dir)
     if options.page:
         write_page(report, artifact, recipe, materials, out_dir, options.names, seen)
     return report
+
+
+def _write(report: Report, out_dir: Path) -> None:
+    write_whole(out_dir / REPORT, report.model_dump_json(indent=1).encode())

@@ -77,6 +77,11 @@ class RemainingCost:
     timed: bool = False
 
 
+def share_just_left(before: int, after: int) -> float:
+    """What a cut from `before` to `after` leaves, and no smaller cut: a billionth more, since shares are rounded."""
+    return after / before * (1 + 1e-9)
+
+
 class TimeNotMeasurable(Exception):
     """The machine was too busy to measure a time. The message is a clause that says why."""
 

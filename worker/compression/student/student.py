@@ -27,6 +27,7 @@ from worker.compression.steps.remaining_cost import (
     TimeNotMeasurable,
     remaining_cost,
     remaining_cost_without_time,
+    share_just_left,
 )
 from worker.compression.student.fresh import reinitialise
 from worker.compression.student.plan import blocks_that_go, check_student
@@ -72,6 +73,7 @@ def make_student(model: ir.Model, settings: StudentSettings, samples: int, conte
         "parameters": [whole, parameters(narrowed.model)],
         "removed_blocks": [block.name for block in going],
         "channels": None if cut is None else cut.details,
+        "as_settings": _as_settings(settings, macs, bench.macs(narrowed.model)),
     }
     return StepResult(
         narrowed.model,
@@ -81,6 +83,13 @@ def make_student(model: ir.Model, settings: StudentSettings, samples: int, conte
         details,
         [] if settings.target is None else [_target(settings, narrowed)],
     )
+
+
+def _as_settings(settings: StudentSettings, before: int | None, after: int | None) -> dict[str, Any]:
+    """The settings by which a width that was found by time is found again."""
+    if settings.target != "latency" or not before or not after or after >= before:
+        return {}
+    return {"target": "macs", "amount": 1 - share_just_left(before, after)}
 
 
 def _narrowed(

@@ -1,4 +1,5 @@
-"""The page of a report that was made before: all of it is there, but what is measured for the page."""
+"""The page of a report that was made before: all of it is there, but what is measured for the page, and its fidelity
+where its job was ended before that was."""
 
 import tempfile
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from worker.compression.names import Names
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.result.fidelity.attributions import Attributions
+from worker.compression.result.fidelity.measured import measured_attributions
 from worker.compression.result.page.write import write_page
 from worker.compression.upload.upload import open_upload
 
@@ -40,10 +42,9 @@ def page_again(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         materials = None if job is None else _opened(job, recipe, Path(folder), progress)
         seen = Attributions()
-        if materials is not None and told.fidelity is not None:
-            from worker.compression.result.fidelity.fidelity import attributions  # needs torch
-
-            seen = attributions(artifact, materials)
+        if materials is not None and materials.options.explain:
+            seen = measured_attributions(artifact, materials)
+            told = told if told.fidelity is not None else seen.told_in(told)
         if not write_page(told, artifact, recipe, materials, out_dir, names, seen):
             raise Refusal("step_failed", "The page could not be made; the operator's log has the details.")
 

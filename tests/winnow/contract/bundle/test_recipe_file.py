@@ -70,6 +70,7 @@ def test_a_name_of_any_signs_is_read_as_it_is(name: str) -> None:
     [
         ({"kind": "channel_pruning", "target": "latency"}, True),
         ({"kind": "channel_pruning"}, False),
+        ({"kind": "student", "target": "latency", "amount": 0.5}, True),
         ({"kind": "mixed_precision", "min_speedup": 2.0}, True),
         ({"kind": "mixed_precision", "max_size_ratio": 0.5}, False),
     ],
@@ -78,6 +79,61 @@ def test_steps_that_choose_by_time_are_named(step: dict[str, Any], timed: bool) 
     done = finished({"steps": [step]}, {})
     assert recipe_file(done).timed == ([step["kind"]] if timed else [])
     assert ("chooses otherwise, by time" in model_card(done)) == timed
+
+
+RECOVERY = {"kind": "finetune", "epochs": 7}
+
+
+@pytest.mark.parametrize(
+    ("step", "settings"),
+    [
+        ({"kind": "channel_pruning", "target": "latency"}, {"target": "channels", "amount": 0.25}),
+        ({"kind": "depth_pruning", "target": "latency"}, {"target": "macs", "amount": 0.25}),
+        (
+            {"kind": "channel_pruning", "target": "latency", "rounds": 3},
+            {"target": "channels", "amount": 0.5, "schedule": [0.8, 0.8, 0.5]},
+        ),
+        ({"kind": "student", "target": "latency", "amount": 0.5}, {"target": "macs", "amount": 0.25}),
+        ({"kind": "mixed_precision", "min_speedup": 2.0}, {"bits": {"conv1": 8, "fc": 4}}),
+        (
+            {"kind": "channel_pruning", "rounds": 2, "recovery": RECOVERY},
+            {"recovery": {"precision": "bfloat16"}},
+        ),
+    ],
+)
+def test_what_a_step_chose_by_time_is_written_as_the_settings_that_it_tells(
+    step: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    file = recipe_file(finished({"steps": [step]}, {"as_settings": settings}))
+    assert file.job is not None
+    (closed,) = (each.model_dump() for each in file.job.recipe.steps)
+    recovery = settings.get("recovery")
+    if recovery is not None:
+        assert closed["recovery"]["precision"] == "bfloat16"
+        assert closed["recovery"]["epochs"] == 7
+    else:
+        assert settings.items() <= closed.items()
+    assert file.timed == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        7,
+        ["target"],
+        {"target": "channels", "schedule": [0.8, 0.5]},
+        {"target": "gold"},
+        {7: 8},
+        {"recovery": {"precision": 1}},
+        {"kind": "int8"},
+    ],
+)
+def test_settings_that_no_step_has_change_nothing(settings: Any) -> None:
+    step = {"kind": "channel_pruning", "target": "latency"}
+    file = recipe_file(finished({"steps": [step]}, {"as_settings": settings}))
+    assert file.job is not None
+    assert file.job.recipe.steps[0].model_dump()["target"] == "latency"
+    assert file.timed == ["channel_pruning"]
 
 
 def test_a_preset_is_written_out() -> None:

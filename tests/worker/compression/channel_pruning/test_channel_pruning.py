@@ -10,10 +10,12 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
+from tests.support.clocks import by_parameters
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches_behind_a_relu, siblings
 from tests.support.in_process import InProcess
 from tests.support.small_nets import model, samples
+from winnow.contract.bundle.recipe_file import as_chosen, chooses_by_time
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
@@ -27,6 +29,7 @@ from worker.compression.graph.channels import channel_groups
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.steps import remaining_cost
 
 TRAINING = (0, 1000)
 
@@ -168,6 +171,30 @@ def test_a_measured_latency_is_a_target(files: Digits, tmp_path: Path) -> None:
     assert report.outcome == ("unchecked" if result.met else "requirements_not_met")
 
 
+@pytest.mark.parametrize(
+    ("scope", "round_to", "rounds"), [("layer", None, 1), ("global", 1, 1), ("layer", 1, 3)]
+)
+def test_what_was_cut_by_time_is_cut_again_by_its_settings(
+    files: Digits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scope: str,
+    round_to: int | None,
+    rounds: int,
+) -> None:
+    monkeypatch.setattr(remaining_cost, "_timed", by_parameters)
+    step = {"target": "latency", "amount": 0.6, "scope": scope, "round_to": round_to, "rounds": rounds}
+    timed = done(files, tmp_path / "timed", **step)
+    monkeypatch.undo()
+    recipe = Recipe.model_validate({"steps": [{"kind": "channel_pruning", "samples": 256, **step}]})
+    (closed,) = as_chosen(recipe, timed).steps
+    assert not chooses_by_time(closed)
+    again = done(files, tmp_path / "again", **closed.model_dump())
+    assert timed.steps[0].changed > 0
+    assert again.graph_sha256 == timed.graph_sha256
+    assert again.steps[0].targets[0].met
+
+
 def test_a_target_out_of_reach_gives_the_most_and_says_so(files: Digits, tmp_path: Path) -> None:
     report = done(files, tmp_path, amount=0.999, round_to=1, data=False)
     assert report.outcome == "requirements_not_met"
@@ -182,6 +209,7 @@ def test_a_target_out_of_reach_gives_the_most_and_says_so(files: Digits, tmp_pat
 def test_rounds_with_recovery_reach_the_target_step_by_step(files: Digits, tmp_path: Path) -> None:
     training = {"kind": "distillation", "epochs": 2, "batch_size": 50, "learning_rate": 0.003}
     report = done(files, tmp_path, rounds=3, recovery=training, amount=0.7, round_to=1, criterion="taylor")
+    assert report.steps[0].details["as_settings"]["recovery"]["precision"] in ("float32", "bfloat16")
     left = [each["left"] for each in report.steps[0].details["rounds"]]
     assert all(found <= 0.3 ** (number / 3) for number, found in enumerate(left, 1))
     assert left == sorted(left, reverse=True)

@@ -8,6 +8,7 @@ import onnx_ir as ir
 import pytest
 from pydantic import TypeAdapter
 
+from tests.support.clocks import by_parameters
 from tests.support.residual_nets import WIDTH, Style, residual_net
 from tests.support.small_nets import model, samples
 from winnow.contract.errors import Refusal
@@ -85,6 +86,23 @@ def test_a_time_that_cannot_be_told_gives_way_to_the_multiply_accumulates(
     assert len(removed(result)) == 2
     assert "The multiply-accumulates decided in its place." in result.notes[0]
     assert not result.targets[0].met
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_what_went_by_time_goes_again_by_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, criterion: str
+) -> None:
+    monkeypatch.setattr(remaining_cost, "_timed", by_parameters)
+    settings = {"target": "latency", "amount": 0.5, "criterion": criterion, "rounds": 2}
+    for name in ("timed", "again"):
+        (tmp_path / name).mkdir()
+    timed = done(residual_net("plain", [1.0, 1e-3, 0.5, 2e-3]), tmp_path / "timed", **settings)
+    monkeypatch.undo()
+    assert 0 < len(removed(timed)) < 4
+    more = timed.details["as_settings"]
+    again = done(residual_net("plain", [1.0, 1e-3, 0.5, 2e-3]), tmp_path / "again", **settings | more)
+    assert removed(again) == removed(timed)
+    assert again.targets[0].met
 
 
 def test_excluded_blocks_stay(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from tests.support.refusals import refusal
 from tests.support.small_nets import digits_net, digits_samples, named, run, samples, snr_db
 from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.recipe import MixedPrecision
@@ -99,6 +100,30 @@ def test_without_times_bytes_stand_in_for_them_and_the_target_is_not_met(tmp_pat
     assert made.details["estimated_speedup"] is None
     assert sum(width < 32 for width in bits(made).values()) > 0
     assert made.details["size_ratio"] < 0.8
+
+
+@pytest.mark.usefixtures("none_told")
+def test_what_was_chosen_for_speed_is_done_again_without_measuring(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    made = mixed(digits_net(), tmp_path, data, min_speedup=1.5)
+    again = mixed(digits_net(), tmp_path, data, min_speedup=1.5, **made.details["as_settings"])
+    assert ir.to_proto(again.model).SerializeToString() == ir.to_proto(made.model).SerializeToString()
+    assert bits(again) == bits(made)
+    assert (again.changed, again.targets) == (made.changed, [])
+
+
+def test_no_layers_in_few_bits_are_the_model_as_it_was(tmp_path: Path) -> None:
+    made = mixed(digits_net(), tmp_path, digits_samples(tmp_path), max_size_ratio=0.5, bits={})
+    assert made.changed == 0
+    assert weight_bytes(made.model) == weight_bytes(digits_net())
+
+
+def test_bits_of_a_layer_that_is_none_are_refused_with_the_names_there_are(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    found = refusal(lambda: mixed(digits_net(), tmp_path, data, max_size_ratio=0.5, bits={"fc9": 8}))
+    assert found is not None
+    assert found.code == "invalid_request"
+    assert "'fc9'" in found.detail
 
 
 @pytest.mark.usefixtures("all_told")

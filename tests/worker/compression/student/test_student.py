@@ -10,6 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.support import graphs
+from tests.support.clocks import by_parameters
 from tests.support.refusals import refusal
 from tests.support.residual_nets import WIDTH, residual_net
 from tests.support.small_nets import samples
@@ -119,6 +120,21 @@ def test_a_time_that_cannot_be_told_is_no_target_that_is_met(
     (goal,) = done(net, tmp_path, target="latency", amount=0.6, depth=0.75, data=True).targets
     assert (goal.met, goal.measured) == (False, None)
     assert "The multiply-accumulates decided in its place." in str(goal.why)
+
+
+@pytest.mark.parametrize("depth", [1.0, 0.75])
+def test_a_width_that_was_found_by_time_is_found_again_by_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: float
+) -> None:
+    monkeypatch.setattr(remaining_cost, "_timed", by_parameters)
+    settings = {"target": "latency", "amount": 0.6, "depth": depth}
+    timed = done(residual_net("plain", [1.0] * 4), tmp_path, data=True, **settings)
+    monkeypatch.undo()
+    more = timed.details["as_settings"]
+    assert more["target"] == "macs"
+    again = done(residual_net("plain", [1.0] * 4), tmp_path, data=True, **settings | more)
+    assert stored(again.model) == stored(timed.model)
+    assert again.targets[0].met
 
 
 def test_new_weights_alone_are_a_change(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What was attributed to the parts of some samples, before and after."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from winnow.contract.report import Fidelity, Report
 from worker.compression.ir.arrays import Array
 
 Method = Literal["integrated_gradients", "occlusion"]
+NOT_MEASURED: Final = "Fidelity was not measured: "
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Attributions:
     why: str | None = None
 
     def told_in(self, report: Report) -> Report:
+        """The report with its `fidelity`, or a note that says why there is none, in place of an earlier such note."""
+        notes = [note for note in report.notes if not note.startswith(NOT_MEASURED)]
         if not self.entries:
-            note = f"Fidelity was not measured: {self.why}"
-            return report.model_copy(update={"notes": [*report.notes, note]})
+            return report.model_copy(update={"notes": [*notes, f"{NOT_MEASURED}{self.why}"]})
         known = [entry.spearman for entry in self.entries if entry.spearman is not None]
         fidelity = Fidelity(
             method=self.method,
@@ -46,4 +48,4 @@ class Attributions:
             spearman=[entry.spearman for entry in self.entries],
             mean=float(np.mean(known)) if known else None,
         )
-        return report.model_copy(update={"fidelity": fidelity})
+        return report.model_copy(update={"notes": notes, "fidelity": fidelity})

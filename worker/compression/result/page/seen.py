@@ -24,7 +24,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample that both models answer differently: what each answers, in words."""
+    """A sample that both models answer differently: what each answers, in words. `words`: its own, where it is no
+    picture; `moved`: of masks, the share of pixels of another class in patches, row by row."""
 
     row: int
     before: str
@@ -34,6 +35,8 @@ class Sample:
     picture: str = ""
     boxes_before: list[tuple[float, float, float, float]] = field(default_factory=list)
     boxes_after: list[tuple[float, float, float, float]] = field(default_factory=list)
+    words: str = ""
+    moved: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,5 +59,6 @@ class Seen:
     compared: int = 0
     differing: int = 0
     confusion: Confusion | None = None
+    classes: list[str] = field(default_factory=list)
     levels: dict[str, int] = field(default_factory=dict)
     why: list[str] = field(default_factory=list)

@@ -7,8 +7,10 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from tests.support.asked import report
 from tests.support.digits import DECLARATION, EVALUATION, digits
 from tests.support.graphs import parse
+from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
 from worker.compression.data.source import Data, Source
 from worker.compression.materials import Materials
@@ -18,6 +20,9 @@ from worker.compression.progress import Silent
 from worker.compression.result.fidelity.attribution import attributed, differentiable, runnable
 from worker.compression.result.fidelity.fidelity import attributions
 from worker.compression.result.fidelity.parts import grid_of, parts_of, summed
+from worker.compression.result.page.marks import Rect
+from worker.compression.result.page.sections.fidelity import section as fidelity_section
+from worker.compression.result.page.subject import Subject
 from worker.compression.upload.upload import open_upload
 
 WEIGHTS = np.array([[2.0, 0.0], [-1.0, 0.0], [0.5, 1.0]], np.float32)
@@ -74,3 +79,56 @@ def test_a_model_looks_at_what_it_looks_at(tmp_path: Path) -> None:
     assert all(len(entry.before) == 64 and np.abs(entry.before).max() > 0 for entry in seen.entries)
     nothing = Materials(upload, Data(), tmp_path / "scratch", tmp_path / "curves", Silent(), options)
     assert attributions(files.model, nothing).why == "there is no data to look at."
+
+
+def test_a_table_is_explained_by_its_columns_in_bars_before_and_after(tmp_path: Path) -> None:
+    """Of a linear model each column weighs |weight| · mean |number|; the result looks at the second alone."""
+    weights = {"model": [[2.0], [-1.0], [0.0]], "artifact": [[0.0], [-1.0], [0.0]]}
+    for name, w in weights.items():
+        text = "(float[batch,3] x) => (float[batch,1] y) { [fc] y = MatMul (x, w) }"
+        onnx.save(
+            parse(text, {"w": np.array(w, np.float32)}, opset=17, ir_version=8), tmp_path / f"{name}.onnx"
+        )
+    rows = np.random.default_rng(0).integers(1, 9, (12, 3))
+    lines = ["age,height,weight", *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "people.csv").write_text("\n".join(lines))
+    columns = {"from": "table", "columns": ["age", "height", "weight"]}
+    declaration = Declaration.model_validate({"inputs": {"x": columns}})
+    upload = open_upload(tmp_path / "model.onnx", tmp_path / "scratch", max_unpacked_bytes=2**30)
+    data = Data(calibration=Source(tmp_path / "people.csv", declaration))
+    materials = Materials(
+        upload, data, tmp_path / "scratch", tmp_path / "curves", Silent(), Options(explain=True)
+    )
+    artifact = tmp_path / "artifact.onnx"
+    seen = attributions(artifact, materials)
+    drawn = fidelity_section(Subject(seen.told_in(report()), artifact, None, materials, seen))
+    assert drawn is not None
+    (figure,) = drawn.blocks[-1].figures  # type: ignore[union-attr]
+    bars = {mark.tip: mark.kind for mark in figure.drawing.marks if isinstance(mark, Rect)}
+    age, height = (np.abs(rows[:, n]).mean() * weight for n, weight in ((0, 2), (1, 1)))
+    assert bars == {
+        f"age, before: {age:.3g}": "before",
+        "age, after: 0": "after",
+        f"height, before: {height:.3g}": "before",
+        f"height, after: {height:.3g}": "after",
+        "weight, before: 0": "before",
+        "weight, after: 0": "after",
+    }
+
+
+def test_a_picture_is_explained_by_patches_over_it(tmp_path: Path) -> None:
+    files = digits(tmp_path)
+    upload = open_upload(files.model, tmp_path / "scratch", max_unpacked_bytes=2**30)
+    data = Data(evaluation=Source(files.data, DECLARATION, EVALUATION))
+    options = Options(Evaluation(metric="top1"), explain=True)
+    materials = Materials(upload, data, tmp_path / "scratch", tmp_path / "curves", Silent(), options)
+    seen = attributions(files.model, materials)
+    drawn = fidelity_section(Subject(seen.told_in(report()), files.model, None, materials, seen))
+    assert drawn is not None
+    cards = drawn.blocks[-1].cards  # type: ignore[union-attr]
+    assert len(cards) == 2 * 6
+    for card in cards:
+        assert card.picture.startswith("data:image/png;base64,")
+        assert card.drawing is not None
+        assert {mark.kind for mark in card.drawing.marks} <= {"good", "bad"}
+        assert len(card.drawing.marks) > 0

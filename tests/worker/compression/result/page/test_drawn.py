@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
+from tests.support.accessible import faults
 from tests.support.asked import latency, report
 from tests.support.graphs import cnn
+from tests.worker.compression.result.page.test_page import subject as of_everything
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import LayerReport, Pair, RequirementResult
 from worker.compression.names import Names
@@ -87,3 +89,22 @@ def test_printed_nothing_is_cut_off_and_what_was_folded_is_there(page: Page, sub
 
 
 BEYOND = f"it.getBoundingClientRect().right > {A4 + 1} && !it.matches('.skip')"
+
+
+def test_the_page_is_accessible_in_light_and_dark_and_a_phone_is_wide_enough(
+    page: Page, subject: Subject
+) -> None:
+    """With all of its sections, and long names in them."""
+    name = "/backbone/stage3/blocks.12/attention/projection/with/a/long/name/MatMul"
+    page.set_content(render(of_everything(name, subject.artifact)))
+    assert faults(page) == []
+
+
+def test_keys_go_through_the_page_from_the_verdict_on(page: Page, subject: Subject) -> None:
+    """A reader who cannot point skips the menu, and scrolls tables that are wider than the window."""
+    page.set_content(render(of_everything("conv", subject.artifact)))
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "To the verdict"
+    scrolled = page.locator(".scroll, pre")
+    assert scrolled.count() > 5
+    assert scrolled.evaluate_all("all => all.every(it => it.tabIndex === 0)")

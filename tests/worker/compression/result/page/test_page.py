@@ -122,6 +122,20 @@ def test_the_samples_that_differ_are_those_that_onnxruntime_answers_differently(
     assert all(f"row {EVALUATION[0] + n}" in text for n in np.flatnonzero(first != second)[:3])
 
 
+def test_the_layers_that_moved_most_show_their_weights_and_outputs_before_and_after(
+    made: tuple[Report, Path],
+) -> None:
+    """Also weights that are integers in the result, which a node makes floats of."""
+    page = (made[1] / "page.html").read_text()
+    numbers = page[page.index('<section id="histograms"') :]
+    numbers = numbers[: numbers.index("</section>")]
+    for what in ("weights", "outputs"):
+        shown = [layer.name for layer in made[0].layers if f"<h3>{layer.name}: {what}</h3>" in numbers]
+        assert shown, what
+    figures = numbers.count("<figure>")
+    assert numbers.count('class="area before"') == numbers.count('class="area after"') == figures >= 2
+
+
 def test_noise_of_a_layer_is_what_the_formula_says() -> None:
     sides = _Sides()
     sides.add(np.array([3.0, 4.0]), np.array([3.0, 4.5]), 10)

@@ -6,18 +6,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from worker.compression.data.formats.opening import open_table
+from winnow.contract.decoding import Detector
 from worker.compression.ir.arrays import Array
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
-from worker.compression.result.page.looking.answers import Answer, answers, named
+from worker.compression.result.page.looking.answers import Answer, answers, named, same
 from worker.compression.result.page.looking.pair import Pair, Unseen
 from worker.compression.result.page.looking.pictured import pictured
+from worker.compression.result.page.looking.worded import worded
 from worker.compression.result.page.seen import Confusion, Sample
 
 MAX_SAMPLES: Final = 2000
 SHOWN: Final = 12
 MAX_CLASSES: Final = 200
+GRID: Final = 16
+"""Patches along each side of a mask."""
 
 
 @dataclass
@@ -31,7 +34,7 @@ class _Comparison:
     after: Array | None = None
 
     def add(self, row: int, pair: tuple[Answer, Answer], distance: float, truth: str | None) -> None:
-        differs = pair[0].key != pair[1].key
+        differs = not same(*pair)
         self.compared += 1
         self.differing += differs
         entry = (differs, distance, row, *pair, truth)
@@ -54,13 +57,12 @@ def differing(pair: Pair) -> dict[str, Any]:
         raise Unseen("Nothing was evaluated.")
     samples = pair.samples.draw(MAX_SAMPLES, pair.materials.options.seed)
     judgement = judgement_of(evaluation, pair.networks[0], samples)
-    names = _class_names(pair)
     comparison, rows = _Comparison(), samples.ordered_rows
     size = 1 if judgement.task == "detection" else batch_for(samples)
     for feed, count in samples.counted_batches(size):
         start = comparison.compared
         if (
-            not _compare(pair, judgement, feed, np.asarray(rows[start : start + count]), names, comparison)
+            not _compare(pair, judgement, feed, np.asarray(rows[start : start + count]), comparison)
             or pair.is_over
         ):
             break
@@ -71,7 +73,7 @@ def differing(pair: Pair) -> dict[str, Any]:
         "samples": [_sample(pair, *entry[1:]) for entry in kept],
         "compared": comparison.compared,
         "differing": comparison.differing,
-        "confusion": _confusion(comparison, names),
+        "confusion": _confusion(comparison, pair.classes),
     }
 
 
@@ -80,14 +82,15 @@ def _compare(
     judgement: Judgement,
     feed: dict[str, Array],
     rows: Array,
-    names: list[str],
     comparison: _Comparison,
 ) -> bool:
     """False where answers of the task are not compared."""
-    count, start = len(rows), comparison.compared
+    count, start, names = len(rows), comparison.compared, pair.classes
     outputs = [network.run(feed, list(judgement.decoder.outputs)) for network in pair.networks]
     predictions = [judgement.predictions(side, feed, count) for side in outputs]
-    said = [answers(judgement.task, side, count, names) for side in predictions]
+    settings = judgement.decoder.settings
+    confident = settings.confident if isinstance(settings, Detector) else 0.0
+    said = [answers(judgement.task, side, count, names, confident) for side in predictions]
     if not said[0]:
         return False
     truth = None
@@ -122,6 +125,8 @@ def _sample(
 ) -> Sample:
     picture, size = pictured(pair, row)
     return Sample(
+        words="" if picture else worded(pair, row),
+        moved=_moved(before.mask, after.mask),
         row=row,
         before=before.text,
         after=after.text,
@@ -131,6 +136,17 @@ def _sample(
         boxes_before=[_share(box, size) for box in before.boxes],
         boxes_after=[_share(box, size) for box in after.boxes],
     )
+
+
+def _moved(before: Array | None, after: Array | None) -> list[list[float]]:
+    """The share of pixels of another class in each patch of a grid; empty where there are no masks to compare."""
+    if before is None or after is None or before.ndim != 2 or before.shape != after.shape:
+        return []
+    other = before != after
+    rows = np.array_split(other, min(GRID, len(other)))
+    return [
+        [float(part.mean()) for part in np.array_split(row, min(GRID, row.shape[1]), axis=1)] for row in rows
+    ]
 
 
 def _share(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -146,11 +162,3 @@ def _confusion(comparison: _Comparison, names: list[str]) -> Confusion | None:
     classes = [named(number, names) for number in range(len(comparison.before))]
     short = [name.removeprefix("class ") for name in classes]
     return Confusion(short, comparison.before, comparison.after, comparison.compared)
-
-
-def _class_names(pair: Pair) -> list[str]:
-    source = pair.materials.data.evaluation
-    assert source is not None
-    limit = pair.materials.options.max_unpacked_bytes
-    folder = pair.materials.folder(source)
-    return open_table(source.path, folder, max_unpacked_bytes=limit).classes or []

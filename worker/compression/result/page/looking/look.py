@@ -20,6 +20,7 @@ PARTS: Final[tuple[tuple[str, Callable[[Pair], dict[str, Any]]], ...]] = (
     ("The depth of layers", depths),
     ("Times of layers", timed),
     ("Outputs of layers", moved),
+    ("Names of classes", lambda pair: {"classes": pair.classes}),
     ("Samples that differ", differing),
 )
 """What is looked at, by the words that say it could not be; each makes fields of `Seen`."""

@@ -1,6 +1,7 @@
 """How far the output of each layer moved, and how the numbers are spread in the layers that moved most.
 
-SNR = 10 log10( Σ y² / Σ (y − y')² )        over some samples, y the original's output of the layer
+SNR   = 10 log10( Σ y² / Σ (y − y')² )          over some samples, y the original's output of the layer
+shift = mean over q of |Q(q) − Q'(q)| / σ(y)    where a cut has changed the shape: quantiles (Wasserstein's distance)
 """
 
 import math
@@ -25,6 +26,7 @@ WORST: Final = 4
 KEPT: Final = 4096
 """Numbers of a layer that a histogram is made of, spread over its output."""
 TAILS: Final = 0.001
+QUANTILES: Final = np.linspace(0, 1, 101)
 
 
 @dataclass
@@ -52,6 +54,16 @@ class _Sides:
         """None where both answer the same."""
         return 10 * math.log10(self.signal / self.noise) if self.noise and self.signal else None
 
+    @property
+    def shift(self) -> float:
+        """0 where there is nothing to compare."""
+        before, after = (side[np.isfinite(side)] for side in map(np.concatenate, (self.before, self.after)))
+        if not before.size or not after.size or not before.std():
+            return 0.0
+        return float(
+            np.abs(np.quantile(before, QUANTILES) - np.quantile(after, QUANTILES)).mean() / before.std()
+        )
+
 
 def moved(pair: Pair) -> dict[str, Any]:
     """Raises `Unseen`."""
@@ -61,7 +73,8 @@ def moved(pair: Pair) -> dict[str, Any]:
     sides = _observed(pair, values)
     snr = {layer: one.snr_db for layer, one in sides.items() if one.same_shape}
     told = {layer: value for layer, value in snr.items() if value is not None}
-    worst = sorted(told, key=lambda layer: told[layer])[:WORST]
+    cut = sorted((layer for layer in sides if layer not in snr), key=lambda layer: -sides[layer].shift)
+    worst = [*sorted(told, key=lambda layer: told[layer]), *cut][:WORST]
     return {
         "snr_db": snr,
         "activations": [_spread(layer, sides[layer].before, sides[layer].after) for layer in worst],

@@ -7,9 +7,14 @@ from typing import Final
 
 import onnx_ir as ir
 
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Report
+from worker.compression.data.declared import completed
+from worker.compression.data.formats.opening import open_table
 from worker.compression.data.samples import Samples
+from worker.compression.data.source import Source
+from worker.compression.data.table import Table
 from worker.compression.low_rank.graph_surgery import original_layer
 from worker.compression.machine.threads import usable_threads
 from worker.compression.materials import Materials
@@ -53,14 +58,36 @@ class Pair:
     def layers(self) -> list[str]:
         return [layer.name for layer in self.report.layers]
 
-    @cached_property
-    def samples(self) -> Samples:
+    @property
+    def source(self) -> Source:
         """Of the evaluation, else of the calibration. Raises `Unseen`."""
         data = self.materials.data
-        samples = self.materials.samples(data.evaluation or data.calibration)
-        if samples is None:
+        if (source := data.evaluation or data.calibration) is None:
             raise Unseen("There is no data to look at both models with.")
+        return source
+
+    @cached_property
+    def table(self) -> Table:
+        """The columns of the source. Raises `Unseen`."""
+        limit = self.materials.options.max_unpacked_bytes
+        return open_table(self.source.path, self.materials.folder(self.source), max_unpacked_bytes=limit)
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        """How they are read, with its defaults. Raises `Unseen`."""
+        return completed(self.source.declaration, self.table)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """Of the source. Raises `Unseen`."""
+        samples = self.materials.samples(self.source)
+        assert samples is not None
         return samples
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that the evaluation knows, by their numbers; empty for none."""
+        return [] if self.materials.data.evaluation is None else self.table.classes or []
 
     @cached_property
     def networks(self) -> tuple[Network, Network]:

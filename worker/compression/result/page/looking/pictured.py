@@ -4,8 +4,6 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.data.declared import completed
-from worker.compression.data.formats.opening import open_table
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.proposal.as_picture import as_picture, is_shown
 from worker.compression.proposal.choices.arrays import CHANNELS
@@ -18,18 +16,11 @@ MAX_SIDE: Final = 160
 def pictured(pair: Pair, row: int) -> tuple[str, tuple[int, int]]:
     """Return the first input that is a picture, as a data URI, empty where there is none; and its (width, height) as
     the model takes it."""
-    materials = pair.materials
-    source = materials.data.evaluation or materials.data.calibration
-    assert source is not None
-    limit = materials.options.max_unpacked_bytes
-    declaration = completed(
-        source.declaration, open_table(source.path, materials.folder(source), max_unpacked_bytes=limit)
-    )
-    samples, inputs = pair.samples, inputs_of(materials.upload.float32)
-    names = source.for_inputs(inputs).map
+    samples, inputs = pair.samples, inputs_of(pair.materials.upload.float32)
+    names = pair.source.for_inputs(inputs).map
     feeds = samples.at(np.full(samples.fixed_batch or 1, row, np.int64))[0].feeds
     for spec in inputs:
-        how = declaration.inputs.get(names.get(spec.name, spec.name))
+        how = pair.declaration.inputs.get(names.get(spec.name, spec.name))
         if how is None or not is_shown(how, spec):
             continue
         x = feeds[spec.name] if spec.batch_axis is None else feeds[spec.name].take(0, spec.batch_axis)

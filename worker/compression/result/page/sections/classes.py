@@ -8,6 +8,7 @@ from winnow.contract.report import Quality
 from worker.compression.result.page.blocks import Block, Figure, Figures, Section
 from worker.compression.result.page.charts.bars import named_bars
 from worker.compression.result.page.charts.squares import differences
+from worker.compression.result.page.looking.answers import named
 from worker.compression.result.page.seen import Confusion
 from worker.compression.result.page.subject import Subject
 
@@ -17,8 +18,7 @@ CONFUSED: Final = 12
 
 def section(subject: Subject) -> Section | None:
     seen = subject.seen
-    names = [] if seen.confusion is None else seen.confusion.classes
-    drawn = [_per_class(entry, names) for entry in subject.report.quality if entry.per_class]
+    drawn = [_per_class(entry, seen.classes) for entry in subject.report.quality if entry.per_class]
     drawn.append(None if seen.confusion is None else _confusion(seen.confusion))
     figures = [figure for figure in drawn if figure is not None]
     blocks: list[Block] = [Figures(figures)]
@@ -30,8 +30,8 @@ def _per_class(entry: Quality, names: list[str]) -> Figure | None:
     rows = []
     for one in entry.per_class or []:
         change = sign * (one.after - one.before)
-        name = names[one.number] if one.number < len(names) else f"class {one.number}"
-        shown = f"{name}, {units.metric(entry.metric, one.before)} → {units.metric(entry.metric, one.after)}"
+        before, after = (units.metric(entry.metric, value) for value in (one.before, one.after))
+        shown = f"{named(one.number, names)}, {before} → {after}"
         rows.append((shown, change, "good" if change > 0 else "bad"))
     changed = sorted((row for row in rows if row[1]), key=lambda row: -abs(row[1]))
     if not changed:

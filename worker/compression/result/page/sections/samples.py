@@ -15,6 +15,8 @@ def section(subject: Subject) -> Section | None:
     blocks: list[Block] = [Paragraph(told)]
     if any(sample.boxes_before or sample.boxes_after for sample in seen.samples):
         blocks.append(Paragraph("Boxes: before in orange, after dashed in blue.", "quiet"))
+    if any(sample.moved for sample in seen.samples):
+        blocks.append(Paragraph("Red: the more, the more pixels are of another class than before.", "quiet"))
     if seen.samples:
         blocks.append(Gallery([_card(sample) for sample in seen.samples]))
     return Section("samples", "Samples that differ", blocks)
@@ -22,8 +24,9 @@ def section(subject: Subject) -> Section | None:
 
 def _card(sample: Sample) -> Card:
     truth = [] if sample.truth is None else [f"is {sample.truth}"]
-    lines = [f"row {sample.row}", f"before: {sample.before}", f"after: {sample.after}", *truth]
-    return Card(lines, sample.picture, _boxes(sample))
+    own = [sample.words] if sample.words else []
+    lines = [f"row {sample.row}", *own, f"before: {sample.before}", f"after: {sample.after}", *truth]
+    return Card(lines, sample.picture, _boxes(sample) or _moved(sample))
 
 
 def _boxes(sample: Sample) -> Drawing | None:
@@ -38,3 +41,17 @@ def _boxes(sample: Sample) -> Drawing | None:
     ]
     label = f"{len(sample.boxes_before)} boxes before, {len(sample.boxes_after)} after"
     return Drawing(100, 100, label, marks)
+
+
+def _moved(sample: Sample) -> Drawing | None:
+    """Patches in shares of the picture."""
+    if not sample.moved:
+        return None
+    high, wide = 100 / len(sample.moved), 100 / len(sample.moved[0])
+    marks = [
+        Rect(wide * column, high * row, wide, high, "bad", f"{share:.0%}", opacity=0.1 + 0.65 * share)
+        for row, shares in enumerate(sample.moved)
+        for column, share in enumerate(shares)
+        if share
+    ]
+    return Drawing(100, 100, f"{len(marks)} patches have pixels of another class than before", marks)

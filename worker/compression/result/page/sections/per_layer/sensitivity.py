@@ -20,7 +20,7 @@ def section(subject: Subject) -> Section | None:
 
 
 def _figures(step: StepReport) -> Iterator[Figure]:
-    rows = [(str(row["name"]), float(row["snr_db"]), "after") for row in _measured(step.details)]
+    rows = [(name, float(db), "after") for name, db in _measured(step.details)]
     rows.sort(key=lambda row: row[1])
     if rows:
         name = f"Step {step.index + 1}, {step.kind}"
@@ -29,14 +29,21 @@ def _figures(step: StepReport) -> Iterator[Figure]:
         yield Figure(named_bars(label, rows[:SHOWN], lambda db: f"{db:.1f} dB"), name, note)
 
 
-def _measured(details: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of the details that have it, wherever they stand in them."""
+def _measured(details: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Layers and decibels, wherever they stand in the details: one for each layer, or for each of the bits tried."""
     for key, value in details.items():
         if isinstance(value, dict):
             yield from _measured(value)
-        elif key == "sensitivity" and isinstance(value, list):
-            yield from (row for row in value if _is_row(row))
+        elif key in ("sensitivity", "layers") and isinstance(value, list):
+            yield from (
+                pair for row in value if isinstance(row, dict) and "name" in row for pair in _decibels(row)
+            )
 
 
-def _is_row(row: object) -> bool:
-    return isinstance(row, dict) and "name" in row and isinstance(row.get("snr_db"), int | float)
+def _decibels(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    match row.get("snr_db"):
+        case int() | float() as db:
+            yield str(row["name"]), db
+        case dict() as by_bits:
+            decibels = ((bits, db) for bits, db in by_bits.items() if isinstance(db, int | float))
+            yield from ((f"{row['name']}, {bits} bits", db) for bits, db in decibels)
