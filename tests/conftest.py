@@ -1,4 +1,5 @@
-"""Order: what takes longest comes first, so that the processes that share the tests end together."""
+"""Order: what takes longest comes first, so that the processes that share the tests end together; then what shares a
+service, which is stopped behind the last of them."""
 
 import gc
 import os
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.support.service import Service
+from tests.support.shared import SHARED
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -48,6 +52,12 @@ def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
+def winnow() -> Service:
+    """A service with its workers, which has what other tests gave it."""
+    return SHARED.running()
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """One for a module: while Playwright runs, no test beside it can have an event loop of its own."""
     from tests.support.browser import chromium  # Playwright is heavy, and few need it
@@ -74,4 +84,14 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    items.sort(key=lambda item: 1 if _shares_service(item) else 0 if "integration" in item.path.parts else 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    if nextitem is None or not _shares_service(nextitem):
+        SHARED.end()
+
+
+def _shares_service(item: pytest.Item) -> bool:
+    return "winnow" in getattr(item, "fixturenames", ())

@@ -1,33 +1,23 @@
 """Two stores that have to do the same."""
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 
-from app.storage.engine import open_engine
 from app.storage.memory import MemoryRecords
 from app.storage.ports import Conflict, Gone
 from app.storage.sql import SqlRecords
-from tests.support.migrated import migrated
+from tests.support.migrated import empty_database
 
 
 class Both:
     """Does everything to a store in memory and one in SQL, and demands the same answer of them."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="winnow-law-"))
-        file = self._folder / "winnow.db"
-        file.write_bytes(migrated())
-        self._engine = open_engine(f"sqlite:///{file}")
-        event.listen(self._engine, "connect", _without_fsync)
-        self._stores = (MemoryRecords(), SqlRecords(self._engine, kept_seconds=0))
-
-    def close(self) -> None:
-        self._engine.dispose()
-        shutil.rmtree(self._folder)
+        engine = empty_database("both")
+        if not event.contains(engine, "connect", _without_fsync):
+            event.listen(engine, "connect", _without_fsync)
+        self._stores = (MemoryRecords(), SqlRecords(engine, kept_seconds=0))
 
     def __getattr__(self, name: str) -> Any:
         def ask(*args: Any, **kwargs: Any) -> Any:

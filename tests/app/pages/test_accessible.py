@@ -13,8 +13,10 @@ from tests.support.owners import ask, served_to
 from tests.support.served import Served, served
 from tests.support.shown import HOSTILE, HTML, World, world
 
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+ONLY = {"resultTypes": ["violations"]}
+"""What passes is not described: that takes longer than to find it."""
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}, **ONLY}
+CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, **ONLY}
 """All that colours can change."""
 
 
