@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.service import Service
-from tests.support.shared import SHARED
+from tests.support.shared import BROWSER, BY_FIXTURE, SERVICE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -54,16 +54,14 @@ def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def winnow() -> Service:
     """A service with its workers, which has what other tests gave it."""
-    return SHARED.running()
+    if not (shared := SERVICE.get()).runs:  # the test that stopped it has failed
+        shared.start()
+    return shared
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """One for a module: while Playwright runs, no test beside it can have an event loop of its own."""
-    from tests.support.browser import chromium  # Playwright is heavy, and few need it
-
-    with chromium() as running:
-        yield running
+def browser() -> "Browser":
+    return BROWSER.get()
 
 
 @pytest.fixture
@@ -84,14 +82,23 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: 1 if _shares_service(item) else 0 if "integration" in item.path.parts else 2)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    service, browser = (name in _fixtures(item) for name in BY_FIXTURE)
+    if not service and not browser:
+        return 0 if "integration" in item.path.parts else 4
+    return 3 if not service else 2 if browser else 1
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    if nextitem is None or not _shares_service(nextitem):
-        SHARED.end()
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What the next test's module does not share ends, once fixtures of this module have ended that may use it."""
+    for name, shared in BY_FIXTURE.items():
+        if nextitem is None or (nextitem.path != item.path and name not in _fixtures(nextitem)):
+            shared.end()
 
 
-def _shares_service(item: pytest.Item) -> bool:
-    return "winnow" in getattr(item, "fixturenames", ())
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])

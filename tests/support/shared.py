@@ -1,35 +1,54 @@
-"""One service for all tests that want nothing but one with its workers: to start it is dearer than most of them."""
+"""What many modules want and takes long to start: one for all of them, as long as those come one after the other."""
 
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from tests.support.service import Service, service
 from tests.support.sockets import free_port
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
-class SharedService:
-    """It runs from when it is first asked for until it is ended, on a port that it keeps when a test restarts it."""
+T = TypeVar("T")
 
-    def __init__(self) -> None:
+
+class Shared(Generic[T]):
+    """Made when it is first asked for, and again after its end."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[T]]) -> None:
+        self._make = make
         self._until_end = ExitStack()
-        self._running: Service | None = None
+        self._made: list[T] = []
 
-    def running(self) -> Service:
-        if self._running is None:
-            folder = self._until_end.enter_context(tempfile.TemporaryDirectory(prefix="winnow-shared-"))
-            options = ("--port", str(free_port()))
-            made = service(Path(folder, "var"), *options, WINNOW_WEBHOOK_PRIVATE="127.0.0.0/8")
-            self._running = self._until_end.enter_context(made)
-        if not self._running.runs:  # a test that stopped it has failed
-            self._running.start()
-        return self._running
+    def get(self) -> T:
+        if not self._made:
+            self._made.append(self._until_end.enter_context(self._make()))
+        return self._made[0]
 
     def end(self) -> None:
-        self._running = None
+        self._made.clear()
         self._until_end.close()
 
 
-SHARED: Final = SharedService()
-"""Of this process."""
+@contextmanager
+def _service() -> Iterator[Service]:
+    """With its workers, on a port that it keeps when a test starts it again."""
+    with tempfile.TemporaryDirectory(prefix="winnow-shared-") as folder:
+        options = ("--port", str(free_port()))
+        with service(Path(folder, "var"), *options, WINNOW_WEBHOOK_PRIVATE="127.0.0.0/8") as running:
+            yield running
+
+
+def _browser() -> "AbstractContextManager[Browser]":
+    from tests.support.browser import chromium  # Playwright is heavy, and few need it
+
+    return chromium()
+
+
+SERVICE: Final = Shared(_service)
+BROWSER: Final = Shared(_browser)
+"""While Playwright runs, no test beside it can have an event loop of its own."""
+BY_FIXTURE: Final[dict[str, Shared[Any]]] = {"winnow": SERVICE, "browser": BROWSER}
