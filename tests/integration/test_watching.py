@@ -186,7 +186,8 @@ def test_who_is_told_to_end_finishes_what_it_does_in_its_grace(
     watched: Service, client: Client, model: str
 ) -> None:
     """The last that is asked of this service."""
-    job = client.submit(model=model, recipe=RECIPE)
+    steps = [{"kind": "no_op", "seconds": 1.5}, {"kind": STEP}]
+    job = client.submit(model=model, recipe={"steps": steps})
     until_a_child_works(watched)
     watched.main.terminate()
     assert watched.main.wait(60) == 0
