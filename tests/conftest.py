@@ -1,4 +1,5 @@
-"""Order: what takes longest comes first, so that the processes that share the tests end together."""
+"""Order: what takes longest comes first, so that the processes that share the tests end together; then what shares a
+service, which is stopped behind the last of them."""
 
 import gc
 import os
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.support.service import Service
+from tests.support.shared import BROWSER, BY_FIXTURE, SERVICE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -48,12 +52,16 @@ def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """One for a module: while Playwright runs, no test beside it can have an event loop of its own."""
-    from tests.support.browser import chromium  # Playwright is heavy, and few need it
+def winnow() -> Service:
+    """A service with its workers, which has what other tests gave it."""
+    if not (shared := SERVICE.get()).runs:  # the test that stopped it has failed
+        shared.start()
+    return shared
 
-    with chromium() as running:
-        yield running
+
+@pytest.fixture(scope="module")
+def browser() -> "Browser":
+    return BROWSER.get()
 
 
 @pytest.fixture
@@ -74,4 +82,23 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    service, browser = (name in _fixtures(item) for name in BY_FIXTURE)
+    if not service and not browser:
+        return 0 if "integration" in item.path.parts else 4
+    return 3 if not service else 2 if browser else 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What the next test's module does not share ends, once fixtures of this module have ended that may use it."""
+    for name, shared in BY_FIXTURE.items():
+        if nextitem is None or (nextitem.path != item.path and name not in _fixtures(nextitem)):
+            shared.end()
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])

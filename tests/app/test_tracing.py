@@ -1,7 +1,6 @@
 """Traces: off by default; on, one from the request to the record."""
 
 import logging
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -32,16 +31,8 @@ def named(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:
     return {span.name: span for span in exporter.get_finished_spans()}
 
 
-def test_nothing_is_traced_and_nothing_imported_unless_it_is_said_whereto(tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from tests.support.served import served\n"
-        "with served(Path(sys.argv[1])) as api: api.http.get('/v1/jobs')\n"
-        "heavy = ('opentelemetry.sdk', 'opentelemetry.exporter')  # redis looks for the interface by itself\n"
-        "print(sorted(name for name in sys.modules if name.startswith(heavy)))"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.strip() == "[]"
+def test_nothing_is_traced_unless_it_is_said_whereto() -> None:
+    """Nor imported: `test_main.py`."""
     with tracing.span("nothing") as span:
         assert span is None
         assert tracing.current_trace() is None

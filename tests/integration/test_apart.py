@@ -24,29 +24,31 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def apart(tmp_path: Path) -> Iterator[Service]:
-    with (
-        redis_server() as redis,
-        service(tmp_path / "var", "--no-workers", WINNOW_BROKER_URL=redis.url) as winnow,
-    ):
-        processes = [winnow.command("worker", "--queue", queue) for queue in ("inspect", "work")]
-        yield winnow
-        for process in processes:
-            process.terminate()
-        assert [process.wait(20) for process in processes] == [0, 0]
-        winnow.stop()
-        assert winnow.gone(5) == []
+    """Without workers. Temporary files go to `tmp`."""
+    folder, temporary = tmp_path / "var", tmp_path / "tmp"
+    temporary.mkdir()
+    with redis_server() as redis:
+        variables = {"WINNOW_BROKER_URL": redis.url, "WINNOW_MEASURE_LOCK": folder / "measure.lock"}
+        with service(folder, "--no-workers", TMPDIR=temporary, **variables) as winnow:
+            yield winnow
 
 
-def test_a_model_goes_in_and_its_measured_int8_form_comes_out(apart: Service, tmp_path: Path) -> None:
+def test_a_job_whose_worker_is_not_there_waits_for_it_and_comes_out_measured(
+    apart: Service, tmp_path: Path
+) -> None:
     onnx.save(cnn(), tmp_path / "cnn.onnx")
     rng = np.random.default_rng(0)
     images = rng.normal(size=(64, 3, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "data.npz", image=images, labels=rng.integers(0, 10, 64))
+    inspector = apart.command("worker", "--queue", "inspect")
     with Client(apart.url) as client:
         model = client.upload_model(tmp_path / "cnn.onnx")
         dataset = client.upload_dataset(tmp_path / "data.npz")
         assert (model.state, dataset.state) == ("ready", "ready")
         job = client.submit(_int8(model.id, dataset.id))
+        time.sleep(1)
+        assert (client.job(job.id).state, client.job(job.id).queue_position) == ("queued", 1)
+        worker = apart.command("worker", "--queue", "work")
         seen = [it.progress for it in client.watch(job.id)]
         done = client.job(job.id)
         artifact = client.download(job.id, tmp_path / "int8.onnx")
@@ -58,40 +60,18 @@ def test_a_model_goes_in_and_its_measured_int8_form_comes_out(apart: Service, tm
     assert seen == sorted(seen)
     assert any("nodes changed" in record.message for record in logs)
     onnx.checker.check_model(onnx.load(artifact))
-
-
-def test_a_job_whose_worker_is_not_there_waits_for_it(tmp_path: Path) -> None:
-    onnx.save(cnn(), tmp_path / "cnn.onnx")
-    with (
-        redis_server() as redis,
-        service(
-            tmp_path / "var",
-            "--no-workers",
-            WINNOW_BROKER_URL=redis.url,
-            WINNOW_MEASURE_LOCK=tmp_path / "var" / "measure.lock",
-        ) as winnow,
-        Client(winnow.url) as client,
-    ):
-        inspector = winnow.command("worker", "--queue", "inspect")
-        model = client.upload_model(tmp_path / "cnn.onnx")
-        request = {
-            "model": model.id,
-            "recipe": {"steps": [{"kind": "int8_dynamic"}]},
-            "benchmark": {"rounds": 9},
-        }
-        job = client.submit(JobRequest.model_validate(request))
-        time.sleep(1)
-        assert (client.job(job.id).state, client.job(job.id).queue_position) == ("queued", 1)
-        worker = winnow.command("worker", "--capabilities", "cpu")
-        assert client.wait(job.id).state == "succeeded"
-        assert stat.S_IMODE((tmp_path / "var" / "measure.lock").stat().st_mode) == 0o600
-        seen = workers_seen(winnow.url, 2)
-        assert sorted(queue for worker in seen for queue in worker["queues"]) == ["cpu", "inspect", "work"]
-        assert all(worker["layers"] == available_layers() for worker in seen)
-        assert all("onnxruntime-cpu" in worker["runtimes"] for worker in seen)
-        for process in (inspector, worker):
-            process.terminate()
-            process.wait(20)
+    assert stat.S_IMODE((apart.folder / "measure.lock").stat().st_mode) == 0o600
+    workers = workers_seen(apart.url, 2)
+    assert sorted(queue for worker in workers for queue in worker["queues"]) == ["cpu", "inspect", "work"]
+    layers = available_layers()
+    assert all(worker["layers"] == layers for worker in workers)
+    assert all("onnxruntime-cpu" in worker["runtimes"] for worker in workers)
+    for process in (inspector, worker):
+        process.terminate()
+    assert [process.wait(20) for process in (inspector, worker)] == [0, 0]
+    apart.stop()
+    assert apart.gone(5) == []
+    assert [*(tmp_path / "tmp").iterdir()] == []
 
 
 def workers_seen(url: str, count: int) -> list[dict[str, Any]]:

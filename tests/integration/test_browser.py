@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.digits import Digits, digits
-from tests.support.service import Service, service
+from tests.support.service import Service
 from winnow.client import Client
 
 pytestmark = pytest.mark.integration
@@ -21,22 +20,13 @@ pytestmark = pytest.mark.integration
 PATIENCE = 120_000.0
 """Milliseconds: other tests run beside this one."""
 RECIPE = '{"steps": [{"kind": "weight_only", "bits": {"any_of": [8, 4]}}]}'
-LONG = {"rounds": 1000, "batch_sizes": [512]}
+LONG = {"steps": [{"kind": "no_op", "seconds": 60}, {"kind": "float16"}]}
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
-    return digits(tmp_path_factory.mktemp("digits"))
-
-
-@pytest.fixture(scope="module")
-def winnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """On a port that it keeps when it is started again."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with service(tmp_path_factory.mktemp("browser") / "var", "--port", str(port)) as running:
-        yield running
+    """Data that nobody else has declared."""
+    return digits(tmp_path_factory.mktemp("digits"), rows=900)
 
 
 @pytest.fixture
@@ -157,7 +147,7 @@ def test_a_page_outlasts_a_restart_and_the_job_is_cancelled_and_deleted(
 ) -> None:
     with Client(winnow.url) as client:
         model = client.upload_model(files.model).id
-        job = client.submit(model=model, recipe={"steps": [{"kind": "float16"}]}, benchmark=LONG).id
+        job = client.submit(model=model, recipe=LONG).id
     page.goto(f"{winnow.url}/jobs/{job}")
     badge = page.locator("h1 .badge")
     expect(badge).to_have_text("running", timeout=PATIENCE)

@@ -2,8 +2,8 @@
 
 import signal
 import socket
-import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -21,70 +21,85 @@ from winnow.client import Client
 pytestmark = pytest.mark.integration
 
 
-def exit_of(command: "subprocess.Popen[bytes]") -> int:
-    return command.wait(60)
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder for temporary files of `two_workers`."""
+    return tmp_path_factory.mktemp("tmp")
 
 
-def test_it_answers_on_a_free_port_and_stops_with_all_it_started(tmp_path: Path) -> None:
-    with service(tmp_path / "var") as winnow:
-        assert httpx.get(f"{winnow.url}/livez").status_code == 200
-        assert httpx.get(f"{winnow.url}/docs").status_code == 200
-        assert winnow.stop() < 10
-        assert winnow.gone(1) == []
+@pytest.fixture(scope="module")
+def two_workers(temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("two") / "var"
+    with service(folder, "--workers", "2", TMPDIR=temporary) as running:
+        yield running
 
 
-def test_answers_that_are_held_back_come_when_it_stops(tmp_path: Path) -> None:
-    with (
-        service(tmp_path / "var", "--no-workers") as winnow,
-        Client(winnow.url) as client,
-        ThreadPoolExecutor(1) as threads,
-    ):
-        model = client.upload_model(digits(tmp_path).model, wait=False).id
-        held = threads.submit(httpx.get, f"{winnow.url}/v1/models/{model}?wait=60", timeout=60)
-        time.sleep(1)
-        winnow.stop()
-        assert (held.result().status_code, held.result().json()["state"]) == (200, "inspecting")
-        assert "Traceback" not in winnow.log()
+def test_it_answers_on_a_free_port(two_workers: Service) -> None:
+    assert httpx.get(f"{two_workers.url}/livez").status_code == 200
+    assert httpx.get(f"{two_workers.url}/docs").status_code == 200
 
 
-def test_two_workers_run_two_jobs_at_once_and_ctrl_c_leaves_nothing_of_them(tmp_path: Path) -> None:
-    (temporary := tmp_path / "tmp").mkdir()
-    recipe = {"steps": [{"kind": "int8_dynamic"}]}
-    with (
-        service(tmp_path / "var", "--workers", "2", TMPDIR=temporary) as winnow,
-        Client(winnow.url) as client,
-    ):
+def test_a_worker_that_dies_is_started_again(two_workers: Service) -> None:
+    first = _pids_when_there(two_workers)
+    for process in two_workers.workers("inspect"):
+        process.kill()
+    second = _pids_when_there(two_workers, other_than=first)
+    assert second.isdisjoint(first)
+
+
+def test_two_workers_run_two_jobs_at_once_and_ctrl_c_leaves_nothing_of_them(
+    two_workers: Service, temporary: Path, tmp_path: Path
+) -> None:
+    """The last that is asked of this service."""
+    recipe = {"steps": [{"kind": "no_op", "seconds": 60}, {"kind": "int8_dynamic"}]}
+    with Client(two_workers.url) as client:
         model = client.upload_model(digits(tmp_path).model).id
-        long = {"rounds": 1000, "batch_sizes": [512]}
-        jobs = [client.submit(model=model, recipe=recipe, benchmark=long, seed=seed).id for seed in (1, 2)]
-        _wait_until_two_work(winnow)
+        jobs = [client.submit(model=model, recipe=recipe, seed=seed).id for seed in (1, 2)]
+        _wait_until_two_work(two_workers)
         assert [client.job(id).state for id in jobs] == ["running", "running"]
-        with httpx.stream("GET", f"{winnow.url}/v1/jobs/{jobs[0]}/events", timeout=60) as events:
-            told = events.iter_text()
-            assert any('"running"' in text for text in told)
-            winnow.main.send_signal(signal.SIGINT)
-            assert all(told)  # it ends; cut off, httpx would raise
-        assert winnow.main.wait(20) == 0
-        assert winnow.gone(5) == []
-        assert [*temporary.iterdir()] == []
-        assert "Traceback" not in winnow.log()
+    with httpx.stream("GET", f"{two_workers.url}/v1/jobs/{jobs[0]}/events", timeout=60) as events:
+        told = events.iter_text()
+        assert any('"running"' in text for text in told)
+        two_workers.main.send_signal(signal.SIGINT)
+        assert all(told)  # it ends; cut off, httpx would raise
+    assert two_workers.main.wait(20) == 0
+    assert two_workers.gone(5) == []
+    assert [*temporary.iterdir()] == []
+    assert "Traceback" not in two_workers.log()
 
 
-@pytest.mark.parametrize("after", [0.0, 0.7, 3.0])
+@pytest.fixture(scope="module")
+def without_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(tmp_path_factory.mktemp("without") / "var", "--no-workers") as running:
+        yield running
+
+
+def test_a_second_one_on_the_same_folder_is_refused_with_a_sentence(without_workers: Service) -> None:
+    assert without_workers.command("serve", "--port", "0").wait(60) == 1
+    assert "already runs on" in without_workers.log()
+    assert "Traceback" not in without_workers.log()
+    assert httpx.get(f"{without_workers.url}/livez").status_code == 200
+
+
+def test_answers_that_are_held_back_come_when_it_stops(without_workers: Service, tmp_path: Path) -> None:
+    """The last that is asked of this service."""
+    with Client(without_workers.url) as client, ThreadPoolExecutor(1) as threads:
+        model = client.upload_model(digits(tmp_path).model, wait=False).id
+        address = f"{without_workers.url}/v1/models/{model}?wait=60"
+        held = threads.submit(httpx.get, address, timeout=60)
+        time.sleep(1)
+        without_workers.stop()
+        assert (held.result().status_code, held.result().json()["state"]) == (200, "inspecting")
+        assert "Traceback" not in without_workers.log()
+
+
+@pytest.mark.parametrize("after", [0.0, 3.0])
 def test_killed_it_leaves_no_process(tmp_path: Path, after: float) -> None:
     """Also while its workers still start."""
     with service(tmp_path / "var") as winnow:
         time.sleep(after)
         winnow.kill()
         assert winnow.gone(15) == []
-
-
-def test_a_second_one_on_the_same_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    with service(tmp_path / "var", "--no-workers") as winnow:
-        assert exit_of(winnow.command("serve", "--port", "0")) == 1
-        assert "already runs on" in winnow.log()
-        assert "Traceback" not in winnow.log()
-        assert httpx.get(f"{winnow.url}/livez").status_code == 200
 
 
 def test_a_port_that_is_taken_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -104,24 +119,15 @@ def test_the_folder_is_free_again_after_a_stop(tmp_path: Path) -> None:
             assert httpx.get(f"{url}/livez").status_code == 200
 
 
-def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
-    with service(tmp_path / "var") as winnow:
-        first = _pids_when_there(winnow)
-        for process in winnow.workers("inspect"):
-            process.kill()
-        second = _pids_when_there(winnow, other_than=first)
-        assert second.isdisjoint(first)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_of_its_own_stops_when_it_is_told(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_worker_of_its_own_stops_by_ctrl_c(tmp_path: Path) -> None:
+    """`test_apart.py` ends one as Docker does."""
     (temporary := tmp_path / "tmp").mkdir()
     winnow = Service(tmp_path / "var", TMPDIR=temporary)
     worker = winnow.command("worker")
     while " ready." not in winnow.log():
         assert worker.poll() is None, winnow.log()
         time.sleep(0.05)
-    worker.send_signal(number)
+    worker.send_signal(signal.SIGINT)
     assert worker.wait(10) == 0
     assert winnow.gone(5) == []
     assert [*temporary.iterdir()] == []

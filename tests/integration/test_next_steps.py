@@ -6,15 +6,15 @@ import httpx
 import pytest
 
 from tests.support.digits import DECLARATION, digits
-from tests.support.service import service
+from tests.support.service import Service
 from winnow.client import Client
 
 pytestmark = pytest.mark.integration
 
 
-def test_every_suggestion_of_a_report_is_taken_as_it_is(tmp_path: Path) -> None:
-    files = digits(tmp_path)
-    with service(tmp_path / "var") as winnow, Client(winnow.url) as client:
+def test_every_suggestion_of_a_report_is_taken_as_it_is(winnow: Service, tmp_path: Path) -> None:
+    files = digits(tmp_path, rows=600)
+    with Client(winnow.url) as client:
         model = client.upload_model(files.model).id
         dataset = client.upload_dataset(files.data, DECLARATION).id
         job = client.submit(
@@ -40,4 +40,5 @@ def test_every_suggestion_of_a_report_is_taken_as_it_is(tmp_path: Path) -> None:
             assert (taken.json()["model"], taken.json()["name"]) == (model, "too much")
             assert taken.json()["data"]["dataset"] == dataset
             assert taken.json()["recipe"] != job.recipe.model_dump(mode="json")
-            httpx.post(f"{winnow.url}/v1/jobs/{taken.json()['id']}/cancel")
+            client.cancel(taken.json()["id"])
+            client.wait(taken.json()["id"])

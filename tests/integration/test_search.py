@@ -17,15 +17,16 @@ from winnow.contract.split import rows_of
 
 pytestmark = pytest.mark.integration
 
+TRIALS = 3
 STEPS = [{"kind": "weight_only", "bits": {"any_of": [8, 4, 3]}, "method": {"any_of": ["rtn", "hqq"]}}]
 
 
 def submitted(client: Client, folder: Path, **more: Any) -> Job:
-    files = digits(folder)
+    files = digits(folder, rows=600)
     return client.submit(
         model=client.upload_model(files.model).id,
         recipe={"steps": STEPS},
-        search={"objective": "size", "budget": {"trials": 4}},
+        search={"objective": "size", "budget": {"trials": TRIALS}},
         data={"dataset": client.upload_dataset(files.data, DECLARATION).id},
         evaluation={"metric": "top1"},
         require={"max_metric_drop": 0.1},
@@ -50,10 +51,16 @@ def killed(winnow: Service, client: Client, job: str, finished: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Job]]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    with service(folder / "var", WINNOW_QUIET_WAIT_SECONDS=0) as winnow, Client(winnow.url) as client:
-        yield client, client.wait(submitted(client, folder).id)
+def searching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    lease = {"WINNOW_LEASE_SECONDS": 3, "WINNOW_MAX_ATTEMPTS": 9}
+    with service(tmp_path_factory.mktemp("searching") / "var", **lease) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(searching: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Job]]:
+    with Client(searching.url) as client:
+        yield client, client.wait(submitted(client, tmp_path_factory.mktemp("undisturbed")).id)
 
 
 def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_seen(
@@ -63,7 +70,7 @@ def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_see
     assert (job.state, job.outcome) == ("succeeded", "accepted")
     report = client.report(job.id)
     done = {trial.number: trial for trial in client.trials(job.id)}
-    assert len(done) == 4
+    assert len(done) == TRIALS
     assert report.search is not None
     assert report.search.chosen is not None
     best = done[report.search.chosen]
@@ -86,23 +93,17 @@ def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_see
 def test_what_a_trial_logs_stands_in_the_log_of_the_job(undisturbed: tuple[Client, Job]) -> None:
     client, job = undisturbed
     messages = [record.message for record in client.logs(job.id)]
-    for who in ("Trial 0: weight_only: ", "Trial 3: weight_only: "):
+    for who in ("Trial 0: weight_only: ", f"Trial {TRIALS - 1}: weight_only: "):
         assert any(message.startswith(who) for message in messages), who
 
 
 def test_a_search_whose_workers_are_killed_ends_like_an_undisturbed_one(
-    undisturbed: tuple[Client, Job], tmp_path: Path
+    searching: Service, undisturbed: tuple[Client, Job], tmp_path: Path
 ) -> None:
-    calm, before = undisturbed
-    lease = {"WINNOW_LEASE_SECONDS": 3, "WINNOW_QUIET_WAIT_SECONDS": 0, "WINNOW_MAX_ATTEMPTS": 9}
-    with service(tmp_path / "var", **lease) as winnow, Client(winnow.url) as client:
-        id = submitted(client, tmp_path).id
-        for number in range(2):
-            killed(winnow, client, id, number)
-        job = client.wait(id)
-        assert (job.state, job.outcome, job.graph_sha256) == (
-            before.state,
-            before.outcome,
-            before.graph_sha256,
-        )
-        assert trials(client, id) == trials(calm, before.id)
+    client, before = undisturbed
+    id = submitted(client, tmp_path).id
+    for number in range(2):
+        killed(searching, client, id, number)
+    job = client.wait(id)
+    assert (job.state, job.outcome, job.graph_sha256) == (before.state, before.outcome, before.graph_sha256)
+    assert trials(client, id) == trials(client, before.id)

@@ -16,12 +16,9 @@ import pytest
 
 from app.settings import Settings
 from app.storage import engine as engine_module
-from app.storage.engine import open_engine
 from app.storage.open import open_blobs, open_records
-from app.storage.sql import SqlRecords
 from tests.app.api.conftest import ONNX, zipped
 from tests.support.facts import dataset_facts, model_facts
-from tests.support.records import a_job, an_upload
 from tests.support.served import Served, served
 from tests.support.small_disk import SmallDisk, small_disk
 
@@ -164,19 +161,9 @@ def disk() -> Iterator[SmallDisk]:
 
 
 def stored(disk: SmallDisk) -> dict[str, str]:
-    """What `store_in` stores, done where the service's disk can be seen."""
-    code = f"import tests.integration.test_storage_away as t; t.store_in({str(disk.service.folder)!r})"
-    return dict(json.loads(disk.inside([sys.executable, "-c", code])))
-
-
-def store_in(folder: str) -> None:
-    """A model and a dataset that are ready and a job that waits; print their ids."""
-    records = SqlRecords(open_engine(f"sqlite:///{folder}/winnow.db"))
-    facts = model_facts().model_dump(mode="json")
-    model, _ = records.add_upload(an_upload(state="ready", facts=facts))
-    dataset, _ = records.add_upload(an_upload("d" * 64, kind="dataset", state="ready"))
-    job, _ = records.add_job(a_job(model, request=request(model.id)), None)
-    print(json.dumps({"model": model.id, "dataset": dataset.id, "job": job.id}))
+    """Put there where the service's disk can be seen."""
+    command = [sys.executable, "-m", "tests.support.waiting_job", str(disk.service.folder)]
+    return dict(json.loads(disk.inside(command)))
 
 
 def at_once(send: Callable[[], httpx.Response]) -> list[httpx.Response]:

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.support.digits import DECLARATION, digits
-from tests.support.service import service
+from tests.support.service import Service
 from winnow.client import Client
 from winnow.client.errors import JobFailed, ServiceProblem
 from winnow.contract.job import Job, JobRequest
@@ -45,17 +45,17 @@ class Uploaded:
 
 
 @pytest.fixture(scope="module")
-def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
-    folder = tmp_path_factory.mktemp("training")
-    with service(folder / "var") as running, Client(running.url) as winnow:
-        yield Uploaded(winnow, folder)
+def uploaded(winnow: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
+    with Client(winnow.url) as client:
+        yield Uploaded(client, tmp_path_factory.mktemp("training"))
 
 
-@pytest.mark.parametrize(
-    "kinds", [["finetune"], ["distillation"], ["int8_static", "quantization_aware_training"]], ids="+".join
-)
-def test_each_technique_trains_and_delivers(uploaded: Uploaded, kinds: list[str], tmp_path: Path) -> None:
-    steps = [{"kind": kind, **({} if kind == "int8_static" else QUICK)} for kind in kinds]
+def test_each_technique_trains_and_all_that_they_made_is_delivered(
+    uploaded: Uploaded, tmp_path: Path
+) -> None:
+    trainings = ["finetune", "distillation", "quantization_aware_training"]
+    kinds = [*trainings[:2], "int8_static", trainings[2]]
+    steps = [{"kind": kind, **(QUICK if kind in trainings else {})} for kind in kinds]
     job = uploaded.winnow.wait(uploaded.submit(*steps).id)
     assert job.state == "succeeded", job.problem
     assert [step.kind for step in uploaded.winnow.report(job.id).steps] == kinds
@@ -66,24 +66,25 @@ def test_each_technique_trains_and_delivers(uploaded: Uploaded, kinds: list[str]
     )
     curves = uploaded.winnow.download_curves(job.id, tmp_path / "curves.zip")
     with zipfile.ZipFile(curves) as archive:
-        assert any("tfevents" in name for name in archive.namelist())
+        drawn = {Path(name).parts[0].partition("-")[2] for name in archive.namelist() if "tfevents" in name}
+    assert drawn == {*trainings}
 
 
 def test_progress_of_a_training_is_told_with_its_numbers(uploaded: Uploaded) -> None:
     """At least one record every two seconds while it trains; six more are allowed for what else the machine does.
 
-    It trains until it was heard three times, and not longer: how fast the machine is does not matter.
+    It trains until it was heard twice, and not longer: how fast the machine is does not matter.
     """
     job = uploaded.submit({"kind": "finetune", **QUICK, "epochs": 100_000})
     try:
         told = (event for event in uploaded.winnow.events(job.id) if "samples_per_second" in event.values)
-        records = list(islice(told, 3))
+        records = list(islice(told, 2))
     finally:
         uploaded.winnow.cancel(job.id)
     assert uploaded.winnow.wait(job.id).state == "cancelled"
     known = {"epoch", "step", "loss", "metric", "samples_per_second", "seconds_left"}
     assert known <= records[-1].values.keys()
-    assert max((b.time - a.time).total_seconds() for a, b in pairwise(records)) < 8
+    assert (records[1].time - records[0].time).total_seconds() < 8
 
 
 def test_a_training_that_diverges_fails_with_its_best_weights(uploaded: Uploaded, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""One job through real processes, as Prometheus, a log store and a collector of traces see it."""
+"""A service as its operator has it: metrics, logs and traces of a job; a worker that drains, and one that ends."""
 
 import json
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from threading import Condition
 
 import httpx
@@ -12,14 +12,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.queue import CeleryQueue
+from app.storage.open import open_records
 from tests.support.digits import digits
 from tests.support.http import answering, send
-from tests.support.service import service
+from tests.support.service import Service, service
 from winnow.client import Client
+from winnow.contract.worker import Worker
 
 pytestmark = pytest.mark.integration
 
 STEP = "int8_dynamic"
+RECIPE = {"steps": [{"kind": STEP}]}
 
 
 class Collector:
@@ -51,26 +55,46 @@ class Collector:
                 yield spans
 
 
-def test_a_job_can_be_watched_from_the_request_to_its_steps(tmp_path: Path) -> None:
-    collector = Collector()
+@pytest.fixture(scope="module")
+def collector() -> Collector:
+    return Collector()
+
+
+@pytest.fixture(scope="module")
+def watched(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with answering(collector.take) as endpoint:
         variables = {
             "WINNOW_LOG_FORMAT": "json",
+            "WINNOW_GRACE_SECONDS": 60,
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
-        with service(tmp_path / "var", **variables) as winnow, Client(winnow.url) as client:
-            model = client.upload_model(digits(tmp_path).model).id
-            asked = {"model": model, "recipe": {"steps": [{"kind": STEP}]}, "benchmark": {"rounds": 9}}
-            answer = httpx.post(f"{winnow.url}/v1/jobs", json=asked, headers={"X-Request-Id": "the-one"})
-            job = answer.json()["id"]
-            client.wait(job)
-            spans = collector.trace_with("POST /v1/jobs", "wait", "attempt at job", "child", STEP, "measure")
-            told = httpx.get(f"{winnow.url}/metrics").text
-            log = winnow.log()
-    _check_trace(spans)
-    _check_metrics(told)
-    _check_log(log, job)
+        with service(tmp_path_factory.mktemp("watched") / "var", **variables) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def client(watched: Service) -> Iterator[Client]:
+    with Client(watched.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return client.upload_model(digits(tmp_path_factory.mktemp("digits")).model).id
+
+
+def test_a_job_can_be_watched_from_the_request_to_its_steps(
+    watched: Service, collector: Collector, client: Client, model: str
+) -> None:
+    before = samples(watched)
+    asked = {"model": model, "recipe": RECIPE, "benchmark": {"rounds": 9}}
+    answer = httpx.post(f"{watched.url}/v1/jobs", json=asked, headers={"X-Request-Id": "the-one"})
+    job = answer.json()["id"]
+    client.wait(job)
+    _check_trace(collector.trace_with("POST /v1/jobs", "wait", "attempt at job", "child", STEP, "measure"))
+    _check_metrics(before, samples(watched))
+    _check_log(watched.log(), job)
 
 
 def _check_trace(spans: list[Span]) -> None:
@@ -90,17 +114,23 @@ def _check_trace(spans: list[Span]) -> None:
     assert step.end_time_unix_nano <= child.end_time_unix_nano
 
 
-def _check_metrics(text: str) -> None:
-    samples = {
+def samples(winnow: Service) -> dict[tuple[str, ...], float]:
+    return {
         (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(httpx.get(f"{winnow.url}/metrics").text)
         for sample in family.samples
     }
-    assert samples["winnow_up",] == 1
-    assert samples["winnow_jobs", "job", "succeeded", "unchecked"] == 1
-    assert samples["winnow_workers", "cpu"] == samples["winnow_workers", "inspect"] == 1
-    assert samples["winnow_step_seconds_bucket", "+Inf", STEP] == 1
-    assert samples["winnow_queue_waiting", "cpu"] == 0
+
+
+def _check_metrics(before: dict[tuple[str, ...], float], after: dict[tuple[str, ...], float]) -> None:
+    assert after["winnow_up",] == 1
+    assert after["winnow_workers", "cpu"] == after["winnow_workers", "inspect"] == 1
+    assert after["winnow_queue_waiting", "cpu"] == 0
+    for one_more in (
+        ("winnow_jobs", "job", "succeeded", "unchecked"),
+        ("winnow_step_seconds_bucket", "+Inf", STEP),
+    ):
+        assert after[one_more] == before.get(one_more, 0) + 1
 
 
 def _check_log(log: str, job: str) -> None:
@@ -115,3 +145,54 @@ def _check_log(log: str, job: str) -> None:
     named = {"job": job, "attempt": 1, "owner": "local", "request_id": "the-one"}
     for entry in of_work:
         assert named.items() <= entry.items()
+
+
+def worker_for_jobs(client: Client) -> Worker:
+    """As soon as it has put its record."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for worker in client.workers():
+            if "cpu" in worker.capabilities:
+                return worker
+        time.sleep(0.2)
+    raise TimeoutError
+
+
+def until_a_child_works(winnow: Service) -> None:
+    deadline = time.monotonic() + 60
+    while not winnow.children("job_"):
+        assert time.monotonic() < deadline, winnow.log()
+        time.sleep(0.05)
+
+
+def test_a_drained_worker_takes_nothing_until_it_is_taken_back(
+    watched: Service, client: Client, model: str
+) -> None:
+    worker = worker_for_jobs(client)
+    assert client.drain(worker.id).draining
+    job = client.submit(model=model, recipe=RECIPE)
+    time.sleep(4.0)  # its parent has heard of it, and asks for no hints
+    queue, waiting = CeleryQueue(watched.settings), client.job(job.id)
+    assert (waiting.state, queue.length("cpu")) == ("queued", 1)
+    assert waiting.waiting_for is not None
+    assert waiting.waiting_for.capability == "cpu"
+    client.undrain(worker.id)
+    assert client.wait(job.id, timeout=45).state == "succeeded", "not only when it is published again"
+    (seen,) = (each for each in client.workers() if each.id == worker.id)
+    assert (seen.doing, seen.cores >= 1, seen.threads) == (None, True, seen.cores)
+
+
+def test_who_is_told_to_end_finishes_what_it_does_in_its_grace(
+    watched: Service, client: Client, model: str
+) -> None:
+    """The last that is asked of this service."""
+    steps = [{"kind": "no_op", "seconds": 1.5}, {"kind": STEP}]
+    job = client.submit(model=model, recipe={"steps": steps})
+    until_a_child_works(watched)
+    watched.main.terminate()
+    assert watched.main.wait(60) == 0
+    assert watched.gone(5) == []
+    assert "Traceback" not in watched.log()
+    ended = open_records(watched.settings).job("local", job.id)
+    assert ended is not None
+    assert (ended.state, ended.attempt) == ("succeeded", 1)

@@ -39,11 +39,11 @@ class Digits:
     data: Path
 
 
-def digits(folder: Path) -> Digits:
-    """Both files, written into the folder."""
+def digits(folder: Path, rows: int | None = None) -> Digits:
+    """Both files, written into the folder; of the data only the first rows, where it is said how many."""
     model, images, labels = _fitted()
     onnx.save(model, folder / "model.onnx")
-    np.savez(folder / "data.npz", images=images, labels=labels)
+    np.savez(folder / "data.npz", images=images[:rows], labels=labels[:rows])
     return Digits(folder / "model.onnx", folder / "data.npz")
 
 

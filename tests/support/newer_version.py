@@ -24,7 +24,7 @@ def upgrade():
 
 def newer_version(folder: Path) -> Path:
     """Where to start it: a folder with `app`, and with `winnow` and `worker` as they are."""
-    shutil.copytree(ROOT / "app", folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "app", folder / "app")  # with what is compiled of it
     for package in ("winnow", "worker"):
         (folder / package).symlink_to(ROOT / package)
     versions = folder / "app" / "storage" / "migrations" / "versions"

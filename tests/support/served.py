@@ -39,10 +39,15 @@ class Served:
     def emptied(self, data_dir: Path) -> "Served":
         """The same server on stores that hold nothing."""
         queue = MemoryQueue()
-        parts = Parts(Settings(data_dir=data_dir), MemoryRecords(), MemoryBlobs(), queue)
-        self.app.state.parts, self.app.state.readiness = parts, Readiness(parts)
-        self.app.state.metrics = self.app.state.metrics.of(parts)
-        return replace(self, parts=parts, queue=queue)
+        settings = self.parts.settings.model_copy(update={"data_dir": data_dir})
+        parts = Parts(settings, MemoryRecords(), MemoryBlobs(), queue)
+        return replace(self, parts=parts, queue=queue).back()
+
+    def back(self) -> "Served":
+        """The server on these stores again, whatever it was emptied for meanwhile."""
+        self.app.state.parts, self.app.state.readiness = self.parts, Readiness(self.parts)
+        self.app.state.metrics = self.app.state.metrics.of(self.parts)
+        return self
 
     def inspected(self, id: str, facts: dict[str, Any]) -> None:
         """What the inspector does with a good upload."""

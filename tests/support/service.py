@@ -118,9 +118,10 @@ class Service:
         return os.environ | base | self._variables
 
     def _is_ours(self, process: psutil.Process) -> bool:
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                return str(self.folder) in "\0".join(process.environ().values())
+        """One that has ended, and is not waited for, has no environment any more."""
+        with suppress(OSError):
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+            return os.fsencode(self.folder) in environment and process.pid != os.getpid()
         return False
 
 

@@ -1,5 +1,6 @@
 """The client for itself: built, and installed into an environment that has what it requires and nothing else."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -42,6 +43,22 @@ def code(problem: ServiceProblem) -> str:
     return problem.problem.code
 """
 """mypy's strict mode also reports a `type: ignore` that nothing needs: were it all Any, this would fail."""
+
+ONE_BY_ONE = """
+import contextlib, io, json, sys
+from winnow.cli import main
+
+def ended(arguments):
+    sys.argv = ["winnow", *arguments]
+    with contextlib.redirect_stderr(io.StringIO()) as text:
+        try:
+            main()
+        except SystemExit as ended:
+            return ended.code, text.getvalue()
+
+print(json.dumps([ended(each) for each in json.loads(sys.argv[1])]))
+"""
+"""Runs commands in one process; prints the exit code and what stood on stderr of each."""
 
 
 def required(requirements: list[str]) -> Iterator[str]:
@@ -94,30 +111,16 @@ def test_the_client_brings_no_web_server_no_queue_and_no_torch(brought: set[str]
 def test_its_commands_work_and_those_of_the_service_say_what_to_install(
     installed: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"model")
     shown = call(installed / "winnow", "--help", cwd=tmp_path)
     assert (shown.returncode, "serve" in shown.stdout, "upload" in shown.stdout) == (0, True, True)
-    for command in (
-        ["serve", "--port", "9000"],
-        ["worker"],
-        ["keys", "create", "--admin"],
-        ["run", "model.onnx", "--step", "float16"],
-    ):
-        ended = call(installed / "winnow", *command, cwd=tmp_path)
-        assert (ended.returncode, "pip install ./winnow '.[worker]'" in ended.stderr) == (1, True), (
-            ended.stderr
-        )
-    away = call(
-        installed / "winnow",
-        "run",
-        "model.onnx",
-        "--step",
-        "float16",
-        "--url",
-        "http://127.0.0.1:9",
-        cwd=tmp_path,
-    )
-    assert (away.returncode, "no Winnow service answers" in away.stderr) == (1, True), away.stderr
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    run = ["run", "model.onnx", "--step", "float16"]
+    of_the_service = [["serve", "--port", "9000"], ["worker"], ["keys", "create", "--admin"], run]
+    commands = json.dumps([*of_the_service, [*run, "--url", "http://127.0.0.1:9"]])
+    ended = call(installed / "python", "-c", ONE_BY_ONE, commands, cwd=tmp_path)
+    *without, away = json.loads(ended.stdout)
+    assert all(code == 1 and "pip install ./winnow '.[worker]'" in text for code, text in without), without
+    assert (away[0], "no Winnow service answers at http://127.0.0.1:9" in away[1]) == (1, True), away
 
 
 def test_all_that_it_names_can_be_imported_and_the_contract_does_without_http(

@@ -32,7 +32,7 @@ def test_no_generated_request_is_answered_against_the_document(tmp_path: Path) -
     chosen = Settings(data_dir=tmp_path)
     stores = {"records": open_records(chosen), "blobs": open_blobs(chosen)}
     with served_to("ada", tmp_path, **stores) as api:
-        outcome = run(made(api), tmp_path / "run", 1, "--phases", "fuzzing,stateful", "--max-examples", "4")
+        outcome = run(made(api), tmp_path / "run", 1, "--phases", "fuzzing,stateful", "--max-examples", "2")
         operations = {
             operation["operationId"]
             for methods in api.http.get("/openapi.json").json()["paths"].values()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,12 +17,14 @@ from app.storage.ports import Blobs, Records
 from app.storage.sql import SqlRecords
 from app.storage.tables import metadata, queues
 from tests.support.buckets import in_memory, on_server
-from tests.support.migrated import migrated
+from tests.support.migrated import empty_database
 from tests.support.postgres import postgres
 from tests.support.s3 import S3Server, s3_server
 
-UNUSED = {"looked_at": 0.0, "released": 0, "republished": 0}
-"""Of a queue."""
+EMPTIED = "; ".join(
+    [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables) if table is not queues]
+    + [f"UPDATE {queues.name} SET looked_at = 0, released = 0, republished = 0"]
+)
 on_postgresql = pytest.param("postgresql", marks=pytest.mark.integration)
 
 
@@ -42,37 +43,35 @@ def processes() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
+@pytest.fixture(scope="session")
+def postgresql(postgresql_url: str) -> Iterator[Engine]:
+    """Its connections, and the statements that it has compiled, stay from test to test."""
+    opened = open_engine(postgresql_url)
+    yield opened
+    opened.dispose()
+
+
 @pytest.fixture(params=["sqlite", on_postgresql])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest) -> Engine:
     """A migrated database without rows."""
-    with _empty_database(request, tmp_path, request.param) as opened:
-        yield opened
+    return _empty_database(request, request.param, "engine")
 
 
 @pytest.fixture(params=["memory", "sqlite", on_postgresql])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+def records(request: pytest.FixtureRequest) -> Records:
     if request.param == "memory":
-        yield MemoryRecords()
-        return
-    with _empty_database(request, tmp_path, request.param) as opened:
-        yield SqlRecords(opened, kept_seconds=0)
+        return MemoryRecords()
+    return SqlRecords(_empty_database(request, request.param, "records"), kept_seconds=0)
 
 
-@contextmanager
-def _empty_database(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> Iterator[Engine]:
+def _empty_database(request: pytest.FixtureRequest, database: str, purpose: str) -> Engine:
     if database == "sqlite":
-        (tmp_path / "winnow.db").write_bytes(migrated())
-        opened = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
-    else:
-        opened = open_engine(request.getfixturevalue("postgresql_url"))
-    try:
-        migrate(opened)
-        with in_mode(opened, "write").begin() as connection:
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(queues.update().values(UNUSED) if table is queues else table.delete())
-        yield opened
-    finally:
-        opened.dispose()
+        return empty_database(purpose)
+    opened: Engine = request.getfixturevalue("postgresql")
+    migrate(opened)
+    with in_mode(opened, "write").begin() as connection:
+        connection.exec_driver_sql(EMPTIED)
+    return opened
 
 
 @pytest.fixture(scope="session")
@@ -91,15 +90,14 @@ BLOBS = [
 
 
 @pytest.fixture(params=BLOBS)
-def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blobs]:
+def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blobs:
     match request.param:
         case "memory":
-            yield MemoryBlobs()
+            return MemoryBlobs()
         case "local":
-            yield LocalBlobs(tmp_path / "blobs")
-        case place, database:
-            with _empty_database(request, tmp_path, database) as engine:
-                if place == "bucket":
-                    yield in_memory(engine)[0]
-                else:
-                    yield on_server(request.getfixturevalue("s3"), engine, monkeypatch)
+            return LocalBlobs(tmp_path / "blobs")
+        case "bucket", database:
+            return in_memory(_empty_database(request, database, "blobs"))[0]
+        case _, database:
+            empty = _empty_database(request, database, "blobs")
+            return on_server(request.getfixturevalue("s3"), empty, monkeypatch)

@@ -26,6 +26,7 @@ from app.storage.row_files import LEFT_OUT, CannotCopy, drop_rows
 from app.storage.sql import SqlRecords
 from app.storage.sqlite_file import make_file
 from app.storage.tables import metadata
+from tests.support.migrated import empty_database
 from tests.support.records import a_job, a_worker, an_inquiry, an_upload
 
 
@@ -37,6 +38,12 @@ def stored(tmp_path: Path) -> LocalBlobs:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "backup"
+
+
+@pytest.fixture
+def source() -> Engine:
+    """Of what a backup is made, where it makes no difference."""
+    return empty_database("source")
 
 
 @pytest.fixture
@@ -226,22 +233,22 @@ def damage(blobs: LocalBlobs, name: str) -> None:
 
 @pytest.mark.parametrize("harm", [lose, damage])
 def test_what_is_lost_or_damaged_is_named_and_all_else_is_copied(
-    engine: Engine, stored: LocalBlobs, folder: Path, harm: Callable[[LocalBlobs, str], None]
+    source: Engine, stored: LocalBlobs, folder: Path, harm: Callable[[LocalBlobs, str], None]
 ) -> None:
-    records = SqlRecords(engine)
+    records = SqlRecords(source)
     good, bad = upload(records, stored, b"good"), upload(records, stored, b"bad")
     harm(stored, bad.sha256)
     with pytest.raises(Incomplete, match=f"1 of the blobs .*{bad.sha256}"):
-        back_up(engine, stored, folder, "1.0")
+        back_up(source, stored, folder, "1.0")
     assert LocalBlobs(folder / "blobs").size(good.sha256) == 4
     assert read_backup(folder).blobs == 1
 
 
 def test_what_the_disk_did_to_a_backup_is_found_when_it_is_restored(
-    engine: Engine, stored: LocalBlobs, folder: Path, empty: Engine, tmp_path: Path
+    source: Engine, stored: LocalBlobs, folder: Path, empty: Engine, tmp_path: Path
 ) -> None:
-    good, bad = (upload(SqlRecords(engine), stored, content) for content in (b"good", b"bad"))
-    back_up(engine, stored, folder, "1.0")
+    good, bad = (upload(SqlRecords(source), stored, content) for content in (b"good", b"bad"))
+    back_up(source, stored, folder, "1.0")
     damage(LocalBlobs(folder / "blobs"), bad.sha256)
     back = LocalBlobs(tmp_path / "back")
     with pytest.raises(Incomplete, match=bad.sha256):
@@ -251,10 +258,10 @@ def test_what_the_disk_did_to_a_backup_is_found_when_it_is_restored(
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "gone", "fewer"])
 def test_rows_that_are_not_as_they_were_written_are_refused_and_nothing_is_left(
-    engine: Engine, stored: LocalBlobs, folder: Path, empty: Engine, harm: str
+    source: Engine, stored: LocalBlobs, folder: Path, empty: Engine, harm: str
 ) -> None:
-    upload(SqlRecords(engine), stored, b"model")
-    made = back_up(engine, stored, folder, "1.0")
+    upload(SqlRecords(source), stored, b"model")
+    made = back_up(source, stored, folder, "1.0")
     file = folder / made.records / "uploads.jsonl.zst"
     content = file.read_bytes()
     match harm:
@@ -274,10 +281,10 @@ def test_rows_that_are_not_as_they_were_written_are_refused_and_nothing_is_left(
 
 
 def test_a_database_that_holds_something_is_left_alone(
-    engine: Engine, stored: LocalBlobs, folder: Path, empty: Engine
+    source: Engine, stored: LocalBlobs, folder: Path, empty: Engine
 ) -> None:
-    upload(SqlRecords(engine), stored, b"model")
-    back_up(engine, stored, folder, "1.0")
+    upload(SqlRecords(source), stored, b"model")
+    back_up(source, stored, folder, "1.0")
     restore(empty, stored, folder)
     there = rows(empty)
     with pytest.raises(CannotCopy, match="Name an empty one"):
@@ -286,10 +293,10 @@ def test_a_database_that_holds_something_is_left_alone(
 
 
 def test_a_disk_that_fails_leaves_an_empty_database_and_the_next_try_succeeds(
-    engine: Engine, stored: LocalBlobs, folder: Path, empty: Engine, monkeypatch: pytest.MonkeyPatch
+    source: Engine, stored: LocalBlobs, folder: Path, empty: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload(SqlRecords(engine), stored, b"model")
-    back_up(engine, stored, folder, "1.0")
+    upload(SqlRecords(source), stored, b"model")
+    back_up(source, stored, folder, "1.0")
 
     def full(*_: Any) -> frozenset[str]:
         raise OSError("no room")
@@ -299,7 +306,7 @@ def test_a_disk_that_fails_leaves_an_empty_database_and_the_next_try_succeeds(
         with pytest.raises(OSError, match="no room"):
             restore(empty, stored, folder)
     restore(empty, stored, folder)
-    assert rows(empty) == rows(engine)
+    assert rows(empty) == rows(source)
 
 
 def test_a_backup_of_an_older_schema_is_brought_to_the_newest(
@@ -361,9 +368,9 @@ def test_a_folder_without_a_backup_is_a_sentence(
 
 
 def test_a_backup_of_a_newer_version_is_a_sentence(
-    engine: Engine, stored: LocalBlobs, folder: Path, empty: Engine
+    source: Engine, stored: LocalBlobs, folder: Path, empty: Engine
 ) -> None:
-    made = back_up(engine, stored, folder, "1.0")
+    made = back_up(source, stored, folder, "1.0")
     told = made.model_copy(update={"revision": "9999"})
     (folder / "backup.json").write_text(told.model_dump_json())
     with pytest.raises(CannotCopy, match="of a newer Winnow"):
@@ -378,7 +385,7 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, stored: LocalB
     assert not (folder / "backup.json").exists()
 
 
-def test_two_backups_do_not_share_a_folder(engine: Engine, stored: LocalBlobs, folder: Path) -> None:
+def test_two_backups_do_not_share_a_folder(source: Engine, stored: LocalBlobs, folder: Path) -> None:
     folder.mkdir()
     with backup_module._alone(folder), pytest.raises(CannotCopy, match="Another backup"):
-        back_up(engine, stored, folder, "1.0")
+        back_up(source, stored, folder, "1.0")

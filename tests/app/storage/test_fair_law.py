@@ -83,10 +83,6 @@ class FairLaw(RuleBasedStateMachine):
         if queued:
             assert self.both.queue_position(queued[0].id) == positions[queued[0].id]
 
-    def teardown(self) -> None:
-        if hasattr(self, "both"):
-            self.both.close()
-
     def jobs(self, state: str) -> list[Job]:
         return [job for owner in OWNERS for job in self.both.jobs(owner, JobFilter(state=state), ALL)]
 

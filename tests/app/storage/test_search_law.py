@@ -212,10 +212,6 @@ class SearchLaw(RuleBasedStateMachine):
         events = self.both.events(JOB, 0, 1000)
         assert [event.values["state"] for event in events if event.type == "state"][-1] == self.job().state
 
-    def teardown(self) -> None:
-        if hasattr(self, "both"):
-            self.both.close()
-
     # what the test knows
 
     def job(self) -> Job:

@@ -9,7 +9,7 @@ import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
 from tests.support.digits import DECLARATION, digits
-from tests.support.service import WINNOW, service
+from tests.support.service import WINNOW, Service
 from winnow.agents.server import make_server
 from winnow.contract.graph_hash import graph_sha256
 
@@ -26,22 +26,19 @@ def asking(client: Client) -> Ask:
 
 
 @pytest.mark.integration
-def test_an_agent_does_the_main_job_over_stdio(tmp_path: Path) -> None:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    files = digits(folder)
-    with service(tmp_path / "var") as winnow:
-        command, *arguments = [*WINNOW, "mcp", "--folder", str(folder), "--url", winnow.url]
-        environment = {"PYTHONPATH": str(Path(__file__).parents[3])}
-        parameters = StdioServerParameters(command=command, args=arguments, env=environment)
+def test_an_agent_does_the_main_job_over_stdio(winnow: Service, tmp_path: Path) -> None:
+    files = digits(tmp_path, rows=600)
+    command, *arguments = [*WINNOW, "mcp", "--folder", str(tmp_path), "--url", winnow.url]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3])}
+    parameters = StdioServerParameters(command=command, args=arguments, env=environment)
 
-        async def main() -> None:
-            async with Client(stdio_client(parameters)) as client:
-                await main_job(asking(client), files.model.name, files.data.name)
+    async def main() -> None:
+        async with Client(stdio_client(parameters)) as client:
+            await main_job(asking(client), files.model.name, files.data.name)
 
-        anyio.run(main)
-    assert (folder / "small.onnx").stat().st_size < files.model.stat().st_size
-    assert (folder / "card.md").read_text().startswith("---\n")
+    anyio.run(main)
+    assert (tmp_path / "small.onnx").stat().st_size < files.model.stat().st_size
+    assert (tmp_path / "card.md").read_text().startswith("---\n")
 
 
 async def main_job(ask: Ask, model_file: str, data_file: str) -> None:

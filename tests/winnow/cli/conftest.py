@@ -1,22 +1,13 @@
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.digits import DECLARATION, Digits, digits
-from tests.support.service import Service, service
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 """Started behind `&` or nohup, the tests would hand their children signals that are ignored."""
-
-
-@pytest.fixture(scope="session")
-def winnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A real service with its workers, for all tests of the command line."""
-    with service(tmp_path_factory.mktemp("cli") / "data") as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

@@ -156,6 +156,15 @@ def test_requirements_not_met_are_exit_code_3_with_the_reason(ask: Ask, ids: tup
     assert "NO" in ask("report", result.stdout.strip()).stdout
 
 
+def test_a_run_says_3_and_still_delivers(ask: Ask, files: Digits, declaration: Path, tmp_path: Path) -> None:
+    data = (f"{files.data}:{rows}" for rows in (CALIBRATION, EVALUATION))
+    roles = ("--calibration", next(data), "--evaluation", next(data), "--declaration", declaration)
+    options = ("--step", "int8_static", "--metric", "top1", "--max-size-ratio", "0.001", "--rounds", 9)
+    told = ask("run", files.model, *options, *roles, "--out", tmp_path / "small.onnx", code=3)
+    assert "max_size_ratio" in told.stderr
+    assert (tmp_path / "small.onnx").exists()
+
+
 def test_two_jobs_of_one_request_have_one_graph_hash(ask: Ask, ids: tuple[str, str]) -> None:
     """Nothing was required: `unchecked`, exit code 0, and the report says what to do."""
     asked = ("submit", ids[0], "--step", "int8_dynamic", "--rounds", 9, "--watch")

@@ -11,21 +11,22 @@ from typer.testing import CliRunner
 
 from tests.support.digits import Digits, digits
 from tests.support.pictures import encoded
-from tests.support.service import service
+from tests.support.service import Service
 from winnow.cli.commands import commands
 from winnow.client import Client
 from winnow.contract.split import rows_of
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with service(tmp_path_factory.mktemp("service") / "data") as running, Client(running.url) as client:
+def client(winnow: Service) -> Iterator[Client]:
+    with Client(winnow.url) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
-    return digits(tmp_path_factory.mktemp("digits"))
+    """Data that nobody else has declared."""
+    return digits(tmp_path_factory.mktemp("digits"), rows=1200)
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +96,10 @@ def test_a_proposal_and_a_preview_can_be_asked_for(client: Client, files: Digits
     code, shown, told = run(client, "preview", model, dataset, "--rows", "2", "--out", tmp_path / "pictures")
     assert code == 0, told
     assert "float32[1, 8, 8]" in shown
-    assert "rows 0, 1796 of 1,797" in shown
+    assert "rows 0, 1199 of 1,200" in shown
     assert {file.name for file in (tmp_path / "pictures").iterdir()} == {
         "input-0-row-0.png",
-        "input-0-row-1796.png",
+        "input-0-row-1199.png",
     }
 
 

@@ -68,25 +68,12 @@ def test_the_command_line_imports_nothing_of_the_service() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def test_nobody_there_is_exit_code_1_and_a_sentence() -> None:
-    code, out, err = ended(start("jobs", "--url", "http://127.0.0.1:9"))
-    assert (code, out) == (1, "")
-    assert "http://127.0.0.1:9" in err
-
-
 def test_a_reader_that_goes_away_is_no_crash(winnow: Service) -> None:
     with start("jobs", "--url", winnow.url) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
-
-
-def test_a_port_in_use_is_a_sentence(winnow: Service, tmp_path: Path) -> None:
-    port = winnow.url.rpartition(":")[2]
-    code, _, err = ended(start("serve", "--port", port, "--data-dir", tmp_path))
-    assert code == 1
-    assert port in err
 
 
 def test_ctrl_c_leaves_a_watched_job_alone(winnow: Service, files: Digits) -> None:
@@ -131,25 +118,9 @@ def test_run_does_it_all_and_leaves_nothing_but_the_result(
     assert folders_of_ours(tmp_path) == []
 
 
-def test_run_says_3_and_still_delivers(
-    winnow: Service, files: Digits, declaration: Path, tmp_path: Path
-) -> None:
-    small = tmp_path / "small.onnx"
-    more = ("--out", small, "--max-size-ratio", "0.001", "--rounds", 9, "--url", winnow.url)
-    code, _, err = ended(start(*run(files, declaration, *more)))
-    assert code == 3
-    assert "max_size_ratio" in err
-    assert small.exists()
-
-
 @pytest.mark.parametrize(
     ("phrase", "number"),
-    [
-        ("starting a service", signal.SIGINT),
-        ("starting a service", signal.SIGHUP),
-        ("job_", signal.SIGINT),
-        ("job_", signal.SIGTERM),
-    ],
+    [("starting a service", signal.SIGINT), ("starting a service", signal.SIGHUP), ("job_", signal.SIGTERM)],
 )
 def test_an_interrupted_run_stops_all_it_started(
     files: Digits, tmp_path: Path, phrase: str, number: signal.Signals

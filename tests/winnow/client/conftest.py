@@ -4,15 +4,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.digits import Digits, digits
-from tests.support.service import service
+from tests.support.service import Service
 from winnow.client import Client
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def client(winnow: Service) -> Iterator[Client]:
     """Of a real service with its workers."""
-    folder, allowed = tmp_path_factory.mktemp("service") / "data", {"WINNOW_WEBHOOK_PRIVATE": "127.0.0.0/8"}
-    with service(folder, **allowed) as running, Client(running.url) as client:
+    with Client(winnow.url) as client:
         yield client
 
 

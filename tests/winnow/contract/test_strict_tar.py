@@ -107,12 +107,13 @@ def _mend_checksums(content: bytearray) -> None:
             content[at + 148 : at + 156] = b"%06o\0 " % sum(block)
 
 
-@pytest.mark.parametrize("kind", [bytes([kind]) for kind in range(256) if bytes([kind]) not in b"05\0xgL"])
-def test_links_sparse_and_special_files_are_refused(kind: bytes) -> None:
-    def change(info: tarfile.TarInfo) -> None:
-        info.type = kind
+def test_links_sparse_and_special_files_are_refused() -> None:
+    for kind in {bytes([kind]) for kind in range(256)} - {b"0", b"5", b"\0", b"x", b"g", b"L"}:
 
-    assert refused(tarred({"a": b""}, tarfile.GNU_FORMAT, change))
+        def change(info: tarfile.TarInfo, kind: bytes = kind) -> None:
+            info.type = kind
+
+        assert refused(tarred({"a": b""}, tarfile.GNU_FORMAT, change)), kind
 
 
 @pytest.mark.parametrize(
