@@ -319,12 +319,19 @@ def _reasons(facts: ModelFacts, data: DataUses, objective: Objective) -> Iterato
         "there is calibration data" if calibrated else "without calibration data only products become 8-bit",
     )
     yield "quality-first", "layers that cost quality can stay float; that takes calibration data"
-    yield "pruned", f"{facts.operators.get('Conv', 0)} convolutions have channels that can go"
+    yield "pruned", _channels(facts)
     yield "small", f"{facts.parameters:,} weights are what its file consists of"
     trains = data.training is not None or data.dataset is not None
     yield "tiny", "there is training data" if trains else "there is no training data"
     yield "shallow", _blocks(facts)
     yield "no-data", "it needs nothing but the model"
+
+
+def _channels(facts: ModelFacts) -> str:
+    if facts.channel_groups is None:
+        return "its channels are not known: it is too large, or was inspected before they were followed"
+    free = sum(group.channels - 1 for group in facts.channel_groups)
+    return f"{free} channels can be cut, in {len(facts.channel_groups)} groups"
 
 
 def _blocks(facts: ModelFacts) -> str:

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.facts import model_facts
+from winnow.contract.data_uses import DataUses
 from winnow.contract.job import JobRequest
 from winnow.contract.model import Layer
-from winnow.contract.presets import MANY_STEPS, TRAINING_RATE, auto_spaces
+from winnow.contract.presets import MANY_STEPS, TRAINING_RATE, auto_spaces, ranked
 from winnow.contract.search import Space
+from winnow.contract.stored_weights import ChannelGroup
 
 TRAINED = {"distillation", "quantization_aware_training"}
 CONVOLUTIONS = model_facts(layers=[Layer(name="c", op="Conv", weight=[8, 3, 3, 3], macs=90_000)])
@@ -66,3 +68,12 @@ def test_a_training_takes_a_sixth_of_the_budget_at_most(macs: int, seconds: int)
 def test_no_space_comes_twice() -> None:
     spaces = auto_spaces(CONVOLUTIONS, request("size", None))
     assert len({space.model_dump_json() for space in spaces}) == len(spaces)
+
+
+def test_channels_and_blocks_are_counted_where_they_are_known() -> None:
+    groups = [ChannelGroup(channels=channels, producers=[]) for channels in (8, 4)]
+    known = dict(ranked(model_facts(channel_groups=groups, blocks=[]), DataUses(), "latency"))
+    assert known["pruned"] == "10 channels can be cut, in 2 groups"
+    assert known["shallow"] == "0 residual blocks can be taken out"
+    unknown = dict(ranked(model_facts(), DataUses(), "latency"))
+    assert unknown["pruned"].startswith("its channels are not known")
