@@ -32,6 +32,7 @@ EPSILON: Final = 1e-5
 X, SKIP, SCALE = range(3)
 NORMALISED, SUM = 0, 3
 FLOAT: Final = ir.DataType.FLOAT
+OTHERS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 
 
 class TakeNormsApart(ir.passes.InPlacePass):
@@ -66,7 +67,7 @@ def _can_be_taken_apart(node: ir.Node, opset: int) -> bool:
     if kind == SKIP_LAYER:
         return opset >= HAS_LAYER_NORMALIZATION
     gain = node.inputs[SCALE if kind == SKIP_RMS else 1]
-    return gain is not None and gain.dtype is not None and node.attributes.get_int("axis", -1) < 0
+    return gain is not None and gain.dtype is not None and _first_axis(node) is not None
 
 
 def _take_skip_apart(edit: GraphEdit, node: ir.Node, opset: int) -> None:
@@ -91,9 +92,19 @@ def _take_skip_apart(edit: GraphEdit, node: ir.Node, opset: int) -> None:
 
 
 def _is_single(model: ir.Model) -> bool:
-    """Whether nothing that it reads is in half precision: then values of an unknown type are no halves either."""
+    """Whether all floats that it reads, or casts to, are float32: then so are those of an unknown type."""
     read = (value for graph in model.graphs() for value in (*graph.inputs, *graph.initializers.values()))
-    return not any(value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) for value in read)
+    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    casts = (node.attributes.get_int("to", FLOAT) for node in nodes if node.op_type == "Cast")
+    return OTHERS.isdisjoint((*(value.dtype for value in read), *casts))
+
+
+def _first_axis(node: ir.Node) -> int | None:
+    """The first axis of the mean, counted from the last, -1; None where that is not known."""
+    axis, x = node.attributes.get_int("axis", -1), node.inputs[X]
+    if axis < 0:
+        return axis
+    return None if x is None or x.shape is None else axis - len(x.shape)
 
 
 def _rms(
@@ -101,9 +112,11 @@ def _rms(
 ) -> list[ir.Node]:
     """γ · x / √(mean x² + ε). The square of what may be no float32 (`is_wide`) could overflow: it is cast."""
     out, gain = str(node.outputs[NORMALISED].name), node.inputs[SCALE if _kind(node) == SKIP_RMS else 1]
+    first = _first_axis(node)
     assert x is not None
     assert gain is not None
-    axes = list(range(node.attributes.get_int("axis", -1), 0))
+    assert first is not None
+    axes = list(range(first, 0))
     epsilon = node.attributes.get_float("epsilon", default_epsilon)
     nodes = list[ir.Node]()
 
