@@ -18,7 +18,7 @@ import onnx_ir as ir
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS
-from worker.compression.ir.values import graph_of
+from worker.compression.ir.values import OTHER_FLOATS, graph_of
 
 HAS_LAYER_NORMALIZATION: Final = 17
 AXES_ARE_INPUTS: Final = 18
@@ -32,7 +32,6 @@ EPSILON: Final = 1e-5
 X, SKIP, SCALE = range(3)
 NORMALISED, SUM = 0, 3
 FLOAT: Final = ir.DataType.FLOAT
-OTHERS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 
 
 class TakeNormsApart(ir.passes.InPlacePass):
@@ -96,7 +95,7 @@ def _is_single(model: ir.Model) -> bool:
     read = (value for graph in model.graphs() for value in (*graph.inputs, *graph.initializers.values()))
     nodes = ir.traversal.RecursiveGraphIterator(model.graph)
     casts = (node.attributes.get_int("to", FLOAT) for node in nodes if node.op_type == "Cast")
-    return OTHERS.isdisjoint((*(value.dtype for value in read), *casts))
+    return OTHER_FLOATS.isdisjoint((*(value.dtype for value in read), *casts))
 
 
 def _first_axis(node: ir.Node) -> int | None:
