@@ -6,7 +6,7 @@
 
 The bias was that of a MatMul, of which ONNX Runtime makes `skip` or x: it is added there, so that what is left of x is
 the stream. s is the fourth output. A node of which the statistics are read stays; so does SkipLayerNormalization before
-opset 17, which has no LayerNormalization. ONNX Runtime fuses RMS again when it loads the model.
+opset 17, which has no LayerNormalization. ONNX Runtime fuses RMS again when it loads the model, the sum in front not.
 """
 
 from collections.abc import Sequence
