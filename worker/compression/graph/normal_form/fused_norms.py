@@ -94,8 +94,10 @@ def _is_single(model: ir.Model) -> bool:
     """Whether all floats that it reads, or casts to, are float32: then so are those of an unknown type."""
     read = (value for graph in model.graphs() for value in (*graph.inputs, *graph.initializers.values()))
     nodes = ir.traversal.RecursiveGraphIterator(model.graph)
-    casts = (node.attributes.get_int("to", FLOAT) for node in nodes if node.op_type == "Cast")
-    return OTHER_FLOATS.isdisjoint((*(value.dtype for value in read), *casts))
+    casts = (
+        attribute.value for node in nodes for attribute in node.attributes.values() if attribute.name == "to"
+    )
+    return not any(dtype in OTHER_FLOATS for dtype in (*(value.dtype for value in read), *casts))
 
 
 def _first_axis(node: ir.Node) -> int | None:
