@@ -189,14 +189,12 @@ def _has_classes(output: TensorSpec) -> bool:
 
 def _one_hot(labels: ArrayFacts, output: TensorSpec, class_axis: int) -> bool:
     """One-hot rows for an output [N, C], one-hot places for an output [N, C, …], along the axis of its classes."""
-    rank = len(output.shape)
-    if rank == 2:
-        return bool(labels.one_hot) and _has_classes(output) and len(fitting.columns(labels.shape)) == 1
-    if not rank or class_axis % rank == FIRST_CLASS_AXIS:
+    rank, are_rows = len(output.shape), len(fitting.columns(labels.shape)) == 1
+    if are_rows or not rank or class_axis % rank == FIRST_CLASS_AXIS:
         along = bool(labels.one_hot)
     else:
         along = class_axis % rank in (labels.one_hot_axes or [])
-    return along and _has_classes(output) and len(labels.shape) == rank
+    return along and _has_classes(output) and (are_rows if rank == 2 else len(labels.shape) == rank)
 
 
 def _with_classes_along(axis: int, output: TensorSpec) -> TensorSpec:

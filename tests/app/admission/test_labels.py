@@ -82,6 +82,16 @@ def test_labels_of_steps_are_judged_at_the_door(dataset: DatasetFacts, fits: boo
     assert (problem and problem.code) == (None if fits else "labels_do_not_fit")
 
 
+@pytest.mark.parametrize(("classes", "fits"), [(4, True), (5, False)])
+def test_one_hot_labels_of_a_single_step_are_rows(classes: int, fits: bool) -> None:
+    """Inspection names no axes of rows."""
+    labels = data("float32", 1, classes, whole=True, one_hot=True, one_hot_axes=[])
+    model = model_facts(outputs=[tensor("logits", "N", 1, 4)])
+    step = {"kind": "distillation", "labels": 1, "head": "classification", "class_axis": -1}
+    problem = outcome(step, model=model, dataset=labels, data=training())
+    assert (problem and problem.code) == (None if fits else "labels_do_not_fit")
+
+
 def judged_by() -> dict[str, Any]:
     return {"evaluation": {"dataset": "d"}}
 

@@ -5,7 +5,8 @@ One-hot are rows [N, C], or places such as pixels [N, C, …] or steps [N, …, 
 training names, 1 by itself.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from worker.compression.ir.arrays import Array
 NUMERIC_KINDS = "biuf"
 MAX_EXACT_FLOAT = 2**53
 """Whole floats below this are themselves."""
-ROWS_AT_A_TIME = 1 << 16
+VALUES_AT_A_TIME = 1 << 20
+"""Of which copies are made; one row at least."""
 
 
 def class_numbers(labels: Array, *, one_hot: bool = True, axis: int = 1) -> Array:
@@ -75,8 +77,9 @@ def _all_whole(part: Array) -> bool:
     return bool((np.abs(wide) < MAX_EXACT_FLOAT).all() and (wide == np.round(wide)).all())
 
 
-def _parts(labels: Numbers) -> list[Array]:
-    return [labels[start : start + ROWS_AT_A_TIME] for start in range(0, len(labels), ROWS_AT_A_TIME)]
+def _parts(labels: Numbers) -> Iterator[Array]:
+    rows = max(1, VALUES_AT_A_TIME // max(1, math.prod(labels.shape[1:])))
+    return (labels[start : start + rows] for start in range(0, len(labels), rows))
 
 
 def _is_dense(labels: Numbers) -> bool:

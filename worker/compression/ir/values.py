@@ -1,10 +1,14 @@
 """Read what a graph is known to have: inputs of a node, numbers of a constant, the graph around a node."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
+
+OTHER_FLOATS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
+"""Than float32, in which steps work."""
 
 
 def input_at(node: ir.Node, index: int) -> ir.Value | None:

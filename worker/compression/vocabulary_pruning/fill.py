@@ -28,11 +28,10 @@ def lowest_fill(model: ir.Model, context: Context, heads: Iterable[Head]) -> flo
     outputs = {value.dtype for value in context.as_written(model).graph.outputs}
     if ir.DataType.FLOAT16 in outputs:
         lowest, room = float(np.finfo(np.float16).min), ROOM
+    elif ir.DataType.BFLOAT16 in outputs:
+        lowest, room = -MAX_BFLOAT16, 1.0
     else:
-        lowest, room = (
-            -MAX_BFLOAT16 if ir.DataType.BFLOAT16 in outputs else float(np.finfo(np.float32).min),
-            1.0,
-        )
+        lowest, room = float(np.finfo(np.float32).min), 1.0
     return lowest / max((_growth(model, head.logits, room) for head in heads), default=1.0)
 
 

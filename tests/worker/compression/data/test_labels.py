@@ -1,5 +1,7 @@
 """Labels in any form are class numbers."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ def test_one_hot_rows_are_their_class(classes: list[int], dtype: str, axis: bool
     rows = np.eye(7, dtype=dtype)[classes]
     rows = rows[:, None] if axis else rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labels, "ROWS_AT_A_TIME", 3)
+        patch.setattr(labels, "VALUES_AT_A_TIME", 50)
         assert is_one_hot(rows)
         assert class_numbers(rows).tolist() == classes
         assert class_numbers(rows, one_hot=False).shape == rows.shape
@@ -29,7 +31,7 @@ def test_one_hot_places_are_their_classes_along_axis_1(classes: np.ndarray, dtyp
     """Read in parts of any size; only for an output of that rank, which has classes."""
     places = np.moveaxis(np.eye(4, dtype=dtype)[classes], -1, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labels, "ROWS_AT_A_TIME", 3)
+        patch.setattr(labels, "VALUES_AT_A_TIME", 50)
         assert is_one_hot(places)
         assert (class_numbers(places) == classes).all()
     assert mean_classes(places.astype(np.float32), ("N", 4, 2, 3))
@@ -48,9 +50,21 @@ def test_one_hot_places_are_their_classes_along_whichever_axis(
 ) -> None:
     places = np.moveaxis(np.eye(4, dtype=dtype)[classes], -1, axis)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labels, "ROWS_AT_A_TIME", 3)
+        patch.setattr(labels, "VALUES_AT_A_TIME", 50)
         assert (class_numbers(places, axis=axis) == classes).all()
         assert axis % 4 in one_hot_axes(places)
+
+
+def test_wide_rows_are_looked_at_a_few_at_a_time() -> None:
+    """Copies of all of 64 MiB take less than half of that."""
+    places = np.zeros((512, 128, 128, 2), np.float32)
+    places[..., 0] = 1
+    tracemalloc.start()
+    assert is_whole(places)
+    assert one_hot_axes(places) == [3]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < places.nbytes / 2
 
 
 def test_steps_are_one_hot_along_the_axis_of_their_classes_alone() -> None:

@@ -72,15 +72,23 @@ def _before_the_split(value: ir.Value) -> ir.Value:
 
 
 def _heads_with_samples(value: ir.Value) -> int:
-    """How many heads were put beside the samples on the first of three axes; 1 where none were."""
+    """How many heads were put beside the samples on the first of three axes: a Reshape made the last one narrower by
+    that factor; 1 where none were."""
     width = _width(value)
     if _axes(value) != TOGETHER or width is None:
         return 1
-    wider = (
-        whole for _, before in _way_back(value) if (whole := _width(before)) is not None and whole != width
-    )
-    whole = next(wider, width)
-    return whole // width if whole % width == 0 else 1
+    for producer, before in _way_back(value):
+        whole = _width(before)
+        if producer.op_type == "Transpose" and not _keeps_last(producer):
+            return 1
+        if producer.op_type == "Reshape" and whole is not None and whole != width:
+            return whole // width if whole % width == 0 else 1
+    return 1
+
+
+def _keeps_last(transpose: ir.Node) -> bool:
+    perm = transpose.attributes.get_ints("perm", [])
+    return bool(perm) and perm[-1] == len(perm) - 1
 
 
 def _way_back(value: ir.Value) -> Iterator[tuple[ir.Node, ir.Value]]:

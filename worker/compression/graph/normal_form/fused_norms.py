@@ -6,7 +6,7 @@
 
 The bias was that of a MatMul, of which ONNX Runtime makes `skip` or x: it is added there, so that what is left of x is
 the stream. s is the fourth output. A node of which the statistics are read stays; so does SkipLayerNormalization before
-opset 17, which has no LayerNormalization. ONNX Runtime fuses RMS again when it loads the model.
+opset 17, which has no LayerNormalization. ONNX Runtime fuses RMS again when it loads the model, the sum in front not.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ import onnx_ir as ir
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS
-from worker.compression.ir.values import graph_of
+from worker.compression.ir.values import OTHER_FLOATS, graph_of
 
 HAS_LAYER_NORMALIZATION: Final = 17
 AXES_ARE_INPUTS: Final = 18
@@ -66,7 +66,7 @@ def _can_be_taken_apart(node: ir.Node, opset: int) -> bool:
     if kind == SKIP_LAYER:
         return opset >= HAS_LAYER_NORMALIZATION
     gain = node.inputs[SCALE if kind == SKIP_RMS else 1]
-    return gain is not None and gain.dtype is not None and node.attributes.get_int("axis", -1) < 0
+    return gain is not None and gain.dtype is not None and _first_axis(node) is not None
 
 
 def _take_skip_apart(edit: GraphEdit, node: ir.Node, opset: int) -> None:
@@ -91,9 +91,21 @@ def _take_skip_apart(edit: GraphEdit, node: ir.Node, opset: int) -> None:
 
 
 def _is_single(model: ir.Model) -> bool:
-    """Whether nothing that it reads is in half precision: then values of an unknown type are no halves either."""
+    """Whether all floats that it reads, or casts to, are float32: then so are those of an unknown type."""
     read = (value for graph in model.graphs() for value in (*graph.inputs, *graph.initializers.values()))
-    return not any(value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) for value in read)
+    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    casts = (
+        attribute.value for node in nodes for attribute in node.attributes.values() if attribute.name == "to"
+    )
+    return not any(dtype in OTHER_FLOATS for dtype in (*(value.dtype for value in read), *casts))
+
+
+def _first_axis(node: ir.Node) -> int | None:
+    """The first axis of the mean, counted from the last, -1; None where that is not known."""
+    axis, x = node.attributes.get_int("axis", -1), node.inputs[X]
+    if axis < 0:
+        return axis
+    return None if x is None or x.shape is None else axis - len(x.shape)
 
 
 def _rms(
@@ -101,9 +113,11 @@ def _rms(
 ) -> list[ir.Node]:
     """γ · x / √(mean x² + ε). The square of what may be no float32 (`is_wide`) could overflow: it is cast."""
     out, gain = str(node.outputs[NORMALISED].name), node.inputs[SCALE if _kind(node) == SKIP_RMS else 1]
+    first = _first_axis(node)
     assert x is not None
     assert gain is not None
-    axes = list(range(node.attributes.get_int("axis", -1), 0))
+    assert first is not None
+    axes = list(range(first, 0))
     epsilon = node.attributes.get_float("epsilon", default_epsilon)
     nodes = list[ir.Node]()
 

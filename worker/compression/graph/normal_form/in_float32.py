@@ -19,9 +19,9 @@ from winnow.contract.errors import Refusal
 from worker.compression.graph.nodes.weights import WEIGHT_INPUTS, dtype_name, layers
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.mapped_tensors import MappedTensors
+from worker.compression.ir.values import OTHER_FLOATS
 
 FLOAT: Final = ir.DataType.FLOAT
-OTHER_FLOATS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 SAYS_TYPE: Final = frozenset({"to", "dtype", "output_datatype", "output_dtype", "stash_type"})
 """Attributes whose number is a type."""
 

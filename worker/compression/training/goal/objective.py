@@ -100,6 +100,16 @@ class Objective(nn.Module):
         features = (each.teacher for each in self.weights.features)
         return list(dict.fromkeys([self.teacher.value, *targets, *features]))
 
+    @property
+    def student_heads(self) -> dict[str, int]:
+        """How many heads the student's values of attention have on their first axis, by name."""
+        return {each.student: each.heads[0] for each in self.weights.features if each.measure == "relations"}
+
+    @property
+    def teacher_heads(self) -> dict[str, int]:
+        """How many heads the teacher's values of attention have on their first axis, by name."""
+        return {each.teacher: each.heads[1] for each in self.weights.features if each.measure == "relations"}
+
     def teachers_step(self, stage: int = -1) -> TeachersStep:
         """What gathers a teacher's answers to the batches of a step, for a stage of the loss."""
         weights = self.weights.stages[stage]

@@ -115,6 +115,41 @@ def test_in_float16_the_square_is_taken_in_float32() -> None:
     assert np.allclose(after, before, rtol=0.01, atol=0.05)
 
 
+@pytest.mark.parametrize(("cast", "dtype"), [(10, np.float32), (10, np.float16), (11, np.float64)])
+def test_values_of_an_unknown_type_are_no_float32_where_any_other_is_made(cast: int, dtype: Any) -> None:
+    """To 1 % and 0.01: ONNX Runtime multiplies by the gain in float16."""
+    made = graphs.parse(
+        f"""(float[N,5,{WIDTH}] x) => (float[N,5,{WIDTH}] y) {{
+            c = Cast <to = {cast}> (x)
+            r = Relu (c)
+            t = SimplifiedLayerNormalization (r, gain)
+            y = Cast <to = 1> (t)
+        }}""",
+        {"gain": np.linspace(0.5, 2, WIDTH, dtype=dtype)},
+        opset=17,
+        ir_version=8,
+    )
+    net = normalise(ir.from_proto(made))
+    assert np.allclose(run(ir.to_proto(net), {"x": X}), run(made, {"x": X}), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("axis", [1, 2, -2])
+def test_the_mean_is_taken_over_the_axes_from_the_one_that_is_named(axis: int) -> None:
+    gain = np.random.default_rng(0).normal(size=(5, WIDTH)[-1 if axis == 2 else -2 :]).astype(np.float32)
+    made = graphs.parse(
+        f"""(float[N,5,{WIDTH}] x) => (float[N,5,{WIDTH}] y) {{
+            t = SimplifiedLayerNormalization <axis = {axis}> (x, gain)
+            y = Relu (t)
+        }}""",
+        {"gain": gain},
+        opset=17,
+        ir_version=8,
+    )
+    net = normalise(ir.from_proto(made))
+    assert {node.op_type for node in net.graph} >= {"ReduceMean"}
+    assert np.allclose(run(ir.to_proto(net), {"x": X}), run(made, {"x": X}), rtol=1e-5, atol=1e-5)
+
+
 def test_the_sum_in_front_of_one_without_a_mean_is_that_of_the_add() -> None:
     made = rms(skip=True, outputs="n, mean, deviation, t")
     net = normalise(ir.from_proto(made))

@@ -142,6 +142,16 @@ def test_what_the_checker_refuses_is_refused_with_its_sentence(tmp_path: Path) -
     assert refusal.value.problem.code == "invalid_model"
 
 
+@pytest.mark.parametrize("to", [1.0, "float", [1]])
+def test_a_cast_to_what_is_no_type_is_refused_by_the_checker(to: object) -> None:
+    model = graphs.mlp()
+    model.graph.node.append(helper.make_node("Cast", [model.graph.output[0].name], ["cast"], to=to))
+    model.graph.output.append(helper.make_tensor_value_info("cast", TensorProto.FLOAT, ["N", "M"]))
+    with pytest.raises(Refusal, match="attribute type in 'Cast : to'") as refusal:
+        normalise(ir.from_proto(model))
+    assert refusal.value.problem.code == "invalid_model"
+
+
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_outputs_of_published_models_stay_equal_also_at_opset_20(path: Path) -> None:
     feeds = signals(path)

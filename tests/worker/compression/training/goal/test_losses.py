@@ -105,7 +105,7 @@ def test_a_relative_error_has_no_size() -> None:
 
 def test_relations_need_as_many_positions_but_no_equal_width() -> None:
     pair = Feature(teacher="t", student="s", measure="relations")
-    assert float(Projections([pair]).distance(pair, torch.randn(2, 5, 8), torch.randn(2, 2, 5, 8))) >= 0
+    assert float(Projections([pair]).distance(pair, torch.randn(2, 5, 8), torch.randn(2, 5, 16))) >= 0
     problem = refusal(lambda: Projections([pair]).distance(pair, torch.randn(2, 5, 8), torch.randn(2, 6, 8)))
     assert problem is not None
     assert "[2, 5, 8]" in problem.detail

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from winnow.contract.errors import Refusal
-from worker.compression.training.goal.feature_distillation.relations import relation_loss, together
+from worker.compression.training.goal.feature_distillation.relations import relation_loss
 
 IMAGE_AXES = 4
 LEAST_SQUARE = 1e-12
@@ -53,10 +53,13 @@ class Projections(nn.Module):
         teacher: torch.Tensor,
         square: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Compute the difference as the feature measures it. `square`: what a relative error is relative to, by itself
-        the teacher's mean square here. Raises `Refusal` `teacher_does_not_fit`."""
+        """Compute the difference as the feature measures it, of relations that of values [N, T, W]. `square`: what a
+        relative error is relative to, by itself the teacher's mean square here. Raises `Refusal`
+        `teacher_does_not_fit`."""
         if feature.measure == "relations":
-            return self._relations(feature, student, teacher)
+            if student.shape[:2] != teacher.shape[:2]:
+                raise _refused(feature, student, teacher)
+            return relation_loss(student, teacher)
         own, others = self._brought_together(feature, student, teacher)
         projected: torch.Tensor = self._layer(feature, own, others)(own)
         match feature.measure:
@@ -67,12 +70,6 @@ class Projections(nn.Module):
                 return functional.mse_loss(projected, others) / whole.clamp(min=LEAST_SQUARE)
             case _:
                 assert_never(feature.measure)
-
-    def _relations(self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        own, others = together(student, feature.heads[0]), together(teacher, feature.heads[1])
-        if own.shape[:2] != others.shape[:2]:
-            raise _refused(feature, student, teacher)
-        return relation_loss(own, others)
 
     def _brought_together(
         self, feature: Feature, student: torch.Tensor, teacher: torch.Tensor

@@ -44,6 +44,20 @@ def test_heads_that_are_folded_into_the_samples_are_counted_on_both_sides() -> N
     assert pair == Feature("values", "values", 1.0, "relations", (2, 4))
 
 
+def test_places_of_an_image_are_no_heads() -> None:
+    """A non-local block (Wang et al. 2018): [N, C, H · W] is turned to [N, H · W, C], and H · W is twice C."""
+    text = """(float[N,2,2,2] x) => (float[N,4,2] y) {
+        rows = Reshape (x, flat)
+        values = Transpose <perm = [0, 2, 1]> (rows)
+        scores = MatMul (values, rows)
+        shares = Softmax <axis = -1> (scores)
+        y = MatMul (shares, values)
+    }"""
+    block = model(text, {"flat": np.array([0, 2, -1])})
+    *_, pair = auto_features(block, block)
+    assert pair == Feature("values", "values", 1.0, "relations", (1, 1))
+
+
 def test_no_more_pairs_than_can_be_held_are_made_the_last_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_STATES", 2)
     pairs = auto_features(small_transformer(4), small_transformer(4))

@@ -5,7 +5,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.compression.training.goal.feature_distillation.features import Feature, Projections
 from worker.compression.training.goal.feature_distillation.relations import (
     MAX_RELATION_HEADS,
     log_relations,
@@ -66,15 +65,3 @@ def test_relation_heads_divide_both_widths(student: int, teacher: int) -> None:
 
 def test_minilms_widths_are_split_into_48() -> None:
     assert relation_heads(384, 768) == 48
-
-
-@given(seed=st.integers(0, 99), heads=st.sampled_from([(2, 4), (6, 3), (1, 12)]))
-def test_heads_folded_into_the_samples_need_not_be_as_many_on_both_sides(
-    seed: int, heads: tuple[int, int]
-) -> None:
-    """The loss is that of the values together, to 1e-6."""
-    student, teacher = values(seed), values(seed + 100, 48)
-    feature = Feature("t", "s", measure="relations", heads=heads)
-    folded = apart(student, heads[0]).flatten(0, 1), apart(teacher, heads[1]).flatten(0, 1)
-    loss = Projections([feature]).distance(feature, *folded)
-    assert float(loss) == pytest.approx(float(relation_loss(student, teacher)), rel=1e-6)
