@@ -47,7 +47,7 @@ def killed(winnow: Service, client: Client, job: str, finished: int) -> None:
         if sum(trial.state == "finished" for trial in client.trials(job)) >= finished:
             send(winnow.workers("cpu"), signal.SIGKILL)
             return
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ MAX_ATTEMPTS = 4
 """Three kills may all meet the same job: that one is to succeed too."""
 
 STOP_SECONDS = 5.0
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 """To look at every process of the machine is work: more often, and what the jobs measure comes out less sure."""
 
 STRAY_SECONDS = 10.0
