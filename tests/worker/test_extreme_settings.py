@@ -6,11 +6,13 @@ from typing import Any
 import onnx
 import pytest
 
+from app.machine import usable_cores
 from app.queue import MemoryQueue
 from app.settings import Settings
 from app.storage.local_blobs import LocalBlobs
 from app.storage.memory import MemoryRecords
 from app.storage.records import LOCAL_OWNER, Job
+from tests.support.forked import until_servers_are_ready
 from tests.support.graphs import cnn
 from tests.support.records import a_job, an_upload
 from winnow.contract.job import MAX_MEMORY_BYTES
@@ -27,6 +29,7 @@ def ran(folder: Path, **request: Any) -> Job:
     model, _ = records.add_upload(an_upload(sha256, size_bytes=size, state="ready"))
     asked = {"model": model.id, "recipe": {"steps": [STEP]}, "benchmark": {"rounds": 9}} | request
     job, _ = records.add_job(a_job(model, request=asked), None)
+    until_servers_are_ready(usable_cores())
     Runner(Settings(data_dir=folder), records, blobs, MemoryQueue()).run(job.id)
     found = records.job(LOCAL_OWNER, job.id)
     assert found is not None

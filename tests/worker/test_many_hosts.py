@@ -14,6 +14,8 @@ from worker import runner as runner_module
 from worker.child.endings import Stopped
 from worker.runner import Runner
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 def another_host(bench: Bench, folder: Path) -> Runner:
     settings = Settings(data_dir=folder, blobs_url="s3://shared")

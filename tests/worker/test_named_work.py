@@ -15,6 +15,8 @@ from tests.support.traced import traced
 from tests.worker.test_runner import Bench
 from worker.named_work import names_of
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 ORIGIN = {"request_id": "the-one", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
 

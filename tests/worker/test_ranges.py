@@ -3,6 +3,7 @@ same result as one that has all of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.machine import usable_cores
 from app.queue import MemoryQueue
 from app.settings import Settings
 from app.storage.bucket import Bucket
@@ -21,8 +23,9 @@ from app.storage.records import LOCAL_OWNER, Job, Upload
 from app.storage.remote_blobs import RemoteBlobs
 from app.storage.sql import SqlRecords
 from tests.support.buckets import on_server
+from tests.support.forked import until_servers_are_ready
 from tests.support.graphs import cnn
-from tests.support.pictures import encoded, noise, tar_of
+from tests.support.pictures import Pixels, encoded, noise, tar_of
 from tests.support.records import a_job, an_upload
 from tests.support.s3 import S3Server, s3_server
 from worker.runner import Runner
@@ -39,7 +42,7 @@ def label(row: int) -> int:
 
 
 def npz(folder: Path) -> tuple[Path, dict[str, Any]]:
-    x = np.stack([noise(SIZE, SIZE, seed=row) for row in range(ROWS)])
+    x = np.stack([pixels(row) for row in range(ROWS)])
     np.savez(folder / "x.npz", x=x, labels=np.array([label(row) for row in range(ROWS)]))
     return folder / "x.npz", {"inputs": {"image": {"array": "x", "layout": "NHWC->NCHW", **PIXELS}}}
 
@@ -56,8 +59,14 @@ def parquet(folder: Path) -> tuple[Path, dict[str, Any]]:
     return folder / "x.parquet", PICTURES | {"targets": {"from": "column", "column": "label"}}
 
 
+@cache
+def pixels(row: int) -> Pixels:
+    return noise(SIZE, SIZE, seed=row)
+
+
+@cache
 def picture(row: int) -> bytes:
-    return encoded(noise(SIZE, SIZE, seed=row), "BMP")
+    return encoded(pixels(row), "BMP")
 
 
 @dataclass
@@ -123,6 +132,7 @@ def s3() -> Iterator[S3Server]:
 def shop(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     engine = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
     migrate(engine)
+    until_servers_are_ready(usable_cores())
     shop = Shop(tmp_path, SqlRecords(engine), on_server(s3, engine, monkeypatch))
     read = Bucket.read
 

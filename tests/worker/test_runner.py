@@ -22,6 +22,8 @@ from worker.leaving import Leaving
 from worker.room import Room
 from worker.runner import Runner
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 class Bench:
     """A runner over stores in memory, whose children do as the test says."""

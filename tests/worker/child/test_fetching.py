@@ -19,6 +19,8 @@ from worker.child.spec import InspectDataset, Limits
 from worker.child.supervise import _Supervision
 from worker.ranged_copy import other_bytes
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 def test_it_goes_on_when_they_are_there(tmp_path: Path) -> None:
     asked = []

@@ -17,6 +17,7 @@ import onnx
 import psutil
 import pytest
 
+from tests.support.forked import until_servers_are_ready
 from tests.support.graphs import feeds, mlp
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
@@ -33,18 +34,7 @@ LIMITS = Limits(seconds=60, memory_bytes=1 << 30, mapped_bytes=1 << 34)
 SECONDS = 20.0
 
 
-@pytest.fixture(autouse=True)
-def _ready() -> None:
-    until_ready()
-
-
-def until_ready() -> None:
-    for what in (fork_server.WORK, fork_server.LOAD):
-        forking.prepare(what, spawn._environment(Path(os.sep), None))
-    deadline = time.monotonic() + SECONDS
-    while not all(server.is_ready for server in forking._servers.values()):
-        assert time.monotonic() < deadline, "the servers are not ready"
-        time.sleep(0.01)
+pytestmark = pytest.mark.usefixtures("fork_servers")
 
 
 def no_server(*_: object) -> None:
@@ -192,7 +182,7 @@ def test_while_there_is_no_server_children_are_started_by_themselves(tmp_path: P
         (folder := tmp_path / way).mkdir()
         with at_work(folder) as (child, _):
             assert isinstance(child.guard, subprocess.Popen) == (way == "started")
-        until_ready()
+        until_servers_are_ready()
 
 
 def test_it_can_be_killed_as_soon_as_it_is_there(tmp_path: Path) -> None:

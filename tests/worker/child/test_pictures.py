@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import onnx
+import pytest
 
 from tests.support.graphs import cnn
 from tests.support.pictures import encoded, noise, zip_of
@@ -13,6 +14,8 @@ from winnow.contract.report import Report
 from worker.child.endings import Finished
 from worker.child.spec import InspectDataset, Rows
 from worker.child.supervise import supervise
+
+pytestmark = pytest.mark.usefixtures("fork_servers")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 DECLARATION = Declaration.model_validate(

@@ -22,6 +22,8 @@ from worker.child.protocol import Logged, Note
 from worker.child.spec import Compress, InspectModel, Limits, Rows
 from worker.child.supervise import supervise
 
+pytestmark = pytest.mark.usefixtures("fork_servers")
+
 LIMITS = Limits(seconds=250, memory_bytes=4 << 30, mapped_bytes=40 << 30)
 INPUT = TensorSpec(name="x", dtype="float32", shape=["N", 3, 8, 8])
 

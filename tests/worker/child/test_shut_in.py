@@ -22,6 +22,8 @@ from worker.child.protocol import Logged, Note
 from worker.child.spec import InspectDataset, Limits
 from worker.child.supervise import supervise
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 LAYERS = available_layers()
 
 Tried = tuple[Path, dict[str, dict[str, Any]]]

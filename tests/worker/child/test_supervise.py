@@ -19,6 +19,8 @@ from worker.child.spawn import spawn
 from worker.child.spec import CompareModels, Files, InspectDataset, Limits, LoadModel, Spec
 from worker.child.supervise import _Supervision, supervise
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 class Watcher:
     """Keeps what it hears; answers `reason` once something was logged."""

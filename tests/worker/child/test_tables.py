@@ -20,6 +20,8 @@ from worker.child.endings import Finished
 from worker.child.spec import InspectDataset, Rows
 from worker.child.supervise import supervise
 
+pytestmark = pytest.mark.usefixtures("fork_servers")
+
 TEXTS = [{"s": " ".join("ab"[(n + i) % 2] for i in range(1 + n % 7)), "y": n % 3} for n in range(40)]
 
 
