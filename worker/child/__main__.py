@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker.child import guard, reach, sandbox
 from worker.child.imports import import_on_use, uncollected
@@ -31,8 +31,9 @@ def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
     faulthandler.enable()  # a segmentation fault says where, to the operator
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     _enter_sandbox(specification)
-    if specification["task"]["kind"] == "load_model":
-        _load_model(specification["task"], descriptor)
+    task = specification["task"]
+    if (measure := LIGHT.get(task["kind"])) is not None:
+        os.write(descriptor, json.dumps({"type": "done", "result": measure(task)}).encode() + b"\n")
     else:
         import_on_use()
         with uncollected():
@@ -80,11 +81,23 @@ def _package() -> str:
     return str(name).partition(".")[0]
 
 
-def _load_model(task: dict[str, Any], descriptor: int) -> None:
+def _load_model(task: dict[str, Any]) -> dict[str, Any]:
     from worker.compression.measure.apart.fresh import feed_of, measure
 
-    measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"], task["target"])
-    os.write(descriptor, json.dumps({"type": "done", "result": measured}).encode() + b"\n")
+    return measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"], task["target"])
+
+
+def _try_loading(task: dict[str, Any]) -> dict[str, Any]:
+    from worker.compression.runtime.loading import try_loading
+
+    return try_loading(Path(task["model"]), task["target"])
+
+
+LIGHT: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "load_model": _load_model,
+    "try_loading": _try_loading,
+}
+"""What is done with little more imported than the runtime that loads a model."""
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ MODULES: Final = {
     ),
     LOAD: ("worker.compression.measure.apart.fresh",),
 }
-"""By what the children are for: to work, or to load a model, which is measured with little else in memory."""
+"""By what the children are for: to work, or to load a model, which is done with little else in memory."""
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from worker.child.files import lent_to_measure
 from worker.child.fork_server import LOAD, WORK
 from worker.child.protocol import Answer, Done, Ended, Refused
 from worker.child.spawn import CHILD, Child, spawn
-from worker.child.spec import Files, LoadModel, Measuring, Spec
+from worker.child.spec import Files, LoadModel, Measuring, Spec, TryLoading
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def start_measuring(
     try:
         lent = lent_to_measure(task, asking)
         folder = Path(tempfile.mkdtemp(dir=beside.parent, prefix=f"{beside.name}-"))
-        what = LOAD if isinstance(task, LoadModel) else WORK
+        what = LOAD if isinstance(task, LoadModel | TryLoading) else WORK
         child = spawn(folder, CHILD, threads, what)
     except (ValueError, RuntimeError) as error:  # the latter for links in a circle
         log.warning("%s: asked for what it may not have: %s", name, error)

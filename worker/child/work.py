@@ -89,12 +89,8 @@ def _imported(task: Task, messages: Messages) -> Callable[[], dict[str, Any]]:
             from worker.child.tasks.jobs import judge_final
 
             return partial(judge_final, task, messages)
-        case LoadModel():
+        case LoadModel() | TryLoading():
             raise AssertionError("done by `worker.child.__main__`, without what is imported here")
-        case TryLoading():
-            from worker.compression.runtime.loading import try_loading
-
-            return partial(try_loading, task.model, task.target)
         case CompareModels():
             from worker.child.tasks.comparing import compare_models
 

@@ -31,9 +31,8 @@ def try_loading(model: Path, target: Target) -> dict[str, Any]:
 
 def loaded(model: Path, target: Target) -> dict[str, Any]:
     """Load the model on one thread, and say as `main` prints it what came of that."""
-    load = opener(target)
     try:
-        load(model, 1)
+        opener(target)(model, 1)
     except Exception as error:  # the runtimes' own errors have no common base
         why = str(error).replace(str(model), model.name)[:MAX_WHY_CHARACTERS]
         operators = error.operators if isinstance(error, CannotConvert) else []
