@@ -28,25 +28,6 @@ settings.load_profile("winnow")
 """No example is timed: on a busy machine the first, which builds what the others use, is late."""
 
 
-@pytest.fixture
-def all_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times are told whatever else runs: for tests that ask for one."""
-    others = ("disturbance.MAX_OTHERS_SHARE", "disturbance.MAX_WAITED_SHARE")
-    for bound in (
-        *others,
-        "interleaved.MAX_TIMES_FASTEST",
-        "interleaved.MAX_CONTROL_RATIO",
-        "interleaved.MAX_INTERVAL_RATIO",
-    ):
-        monkeypatch.setattr(f"worker.compression.measure.timing.{bound}", float("inf"))
-
-
-@pytest.fixture
-def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time is told in this process: every machine is too busy."""
-    monkeypatch.setattr("worker.compression.measure.timing.disturbance.MAX_OTHERS_SHARE", -1.0)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """One for a module: while Playwright runs, no test beside it can have an event loop of its own."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import onnx_ir as ir
+import pytest
 
 from tests.support.openvino import needs_openvino, with_unknown_operator
 from tests.support.small_nets import digits_net
@@ -15,6 +16,8 @@ from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.result.portability import portability
 from worker.compression.runtime.loading import try_loading
 from worker.compression.runtime.targets import is_installed
+
+pytestmark = pytest.mark.usefixtures("openvino_tried")
 
 
 class Crashing(Subprocesses):

@@ -52,7 +52,7 @@ class Heard(Silent):
         self.messages.append(message)
 
 
-@pytest.mark.usefixtures("busy")
+@pytest.mark.usefixtures("busy", "fully_timed")
 def test_beside_busy_processes_no_speed_is_told_and_every_place_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,15 +86,15 @@ def test_beside_busy_processes_no_speed_is_told_and_every_place_says_so(
 
 @pytest.mark.usefixtures("busy")
 def test_a_quiet_machine_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(quiet.WAIT_VARIABLE, "0.5")
+    monkeypatch.setenv(quiet.WAIT_VARIABLE, "0.25")
     heard, begun, tries = Heard(), time.monotonic(), []
     patience = Patience(heard)
     patience.until_quiet(lambda: tries.append(1), lambda _: "it is busy")
-    assert 0.5 <= time.monotonic() - begun < 30
+    assert 0.25 <= time.monotonic() - begun < 30
     assert len(tries) == 1
     assert not patience.has_time
     (said,) = heard.messages
-    assert said.startswith("waiting for a quiet machine, 0.5 s at most: other programs used")
+    assert said.startswith("waiting for a quiet machine, 0.25 s at most: other programs used")
 
 
 def test_what_was_disturbed_is_measured_again_while_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
