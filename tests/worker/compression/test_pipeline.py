@@ -181,7 +181,7 @@ def test_where_the_float_model_wins_the_artifact_is_the_tidied_upload(files: Dig
     """max_drop 0 by the outputs: no candidate keeps it. Node names, opset and order are the upload's; no byte more."""
     never = Recipe.model_validate({"steps": [{"kind": "int8", "max_drop": 0.0, "samples": 64}]})
     unlabelled = data(files).calibration
-    asked = Options(None, Requirements(max_size_ratio=0.5), QUICK)
+    asked = Options(None, Requirements(max_size_ratio=0.5), QUICK, processes=InProcess())
     report = compress(files.model, never, Data(calibration=unlabelled), tmp_path, options=asked)
     before, after = onnx.load(str(files.model)), onnx.load(str(tmp_path / "artifact.onnx"))
     assert [(n.op_type, n.name, list(n.input)) for n in after.graph.node] == [
@@ -289,20 +289,23 @@ def test_missing_labels_are_refused_with_a_sentence(files: Digits, tmp_path: Pat
 
 
 def test_the_command_line_does_int8_jobs_without_asking_for_torch(files: Digits, tmp_path: Path) -> None:
-    """`python -m worker.compression`, with torch made impossible to import; nor is scikit-learn, by the steps alone."""
+    """`python -m worker.compression`, with torch made impossible to import; nor is scikit-learn, by the steps alone and
+    by measuring. So is `int8_dynamic` done, and a model inspected."""
     files.data.with_suffix(".json").write_text(DECLARATION.model_dump_json())
-    data = {
+    job = {
+        "model": str(files.model),
+        "recipe": {"steps": [{"kind": "int8_static"}]},
+        "benchmark": {"rounds": 9},
         "data": {
             "calibration": {"dataset": str(files.data), "slice": CALIBRATION},
             "evaluation": {"dataset": str(files.data), "slice": EVALUATION},
         },
         "evaluation": {"metric": "top1"},
     }
-    for kind, more in (("int8_static", data), ("int8_dynamic", {})):
-        job = {"model": str(files.model), "recipe": {"steps": [{"kind": kind}]}, "benchmark": {"rounds": 9}}
-        (tmp_path / f"{kind}.json").write_text(json.dumps(job | more))
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    (tmp_path / "scratch").mkdir()
     code = """if True:
-        import sys, importlib.abc as abc
+        import sys, importlib.abc as abc, pathlib
         tried = []
         class NoTorch(abc.MetaPathFinder):
             def find_spec(self, name, path, target=None):
@@ -310,16 +313,28 @@ def test_the_command_line_does_int8_jobs_without_asking_for_torch(files: Digits,
                     tried.append(name)
                     raise ImportError('torch is not to be had')
         sys.meta_path.insert(0, NoTorch())
-        import worker.compression.apply
+        import worker.compression.apply, worker.compression.measure.compare
         assert 'sklearn' not in sys.modules
         from worker.compression.__main__ import main
-        for kind in ('int8_static', 'int8_dynamic'):
-            sys.argv = ['worker.compression', f'{kind}.json', '--out', kind]
-            assert main() == 0
+        model = pathlib.Path(sys.argv[1])
+        sys.argv = ['worker.compression', 'job.json', '--out', 'out']
+        assert main() == 0
+        from winnow.contract.recipe import Recipe
+        from worker.compression.data.source import Data
+        from worker.compression.measure.extent import Extent
+        from worker.compression.options import Options
+        from worker.compression.pipeline import compress
+        from worker.compression.upload.inspection import inspect_model
+        untimed = Options(extent=Extent(times=False, weighs=False))
+        recipe = Recipe.model_validate({'steps': [{'kind': 'int8_dynamic'}]})
+        report = compress(model, recipe, Data(), pathlib.Path('dynamic'), options=untimed)
+        assert report.steps[0].changed
+        scratch = pathlib.Path('scratch')
+        inspect_model(model, 'onnx', [], scratch, allow_torchscript=False, max_unpacked_bytes=10**9)
         assert not tried, tried"""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     ended = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, files.model],
         capture_output=True,
         text=True,
         check=False,
@@ -327,10 +342,10 @@ def test_the_command_line_does_int8_jobs_without_asking_for_torch(files: Digits,
         env=environment,
     )
     assert ended.returncode == 0, ended.stderr
-    printed = ended.stdout.split()
-    for kind in ("int8_static", "int8_dynamic"):
-        assert any(word.endswith(f"{kind}/artifact.onnx") for word in printed)
-        assert (tmp_path / kind / "report.json").exists()
+    assert any(word.endswith("out/artifact.onnx") for word in ended.stdout.split())
+    for folder in ("out", "dynamic"):
+        assert (tmp_path / folder / "artifact.onnx").exists()
+        assert (tmp_path / folder / "report.json").exists()
 
 
 def test_the_command_line_answers_what_cannot_be_done_with_a_sentence(tmp_path: Path) -> None:
@@ -366,6 +381,7 @@ def test_one_dataset_is_enough(files: Digits, tmp_path: Path) -> None:
 
 
 @needs_openvino
+@pytest.mark.usefixtures("openvino_tried")
 def test_everything_is_measured_on_the_target(files: Digits, tmp_path: Path) -> None:
     asked = replace(options(max_metric_drop=0.05), target="openvino-cpu")
     report = compress(files.model, recipe("int8_static"), data(files), tmp_path, options=asked)
