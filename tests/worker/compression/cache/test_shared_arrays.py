@@ -1,5 +1,6 @@
 """What trials have in common is computed once, and no result changes by it."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,15 +54,19 @@ Try = Callable[..., str]
 
 @pytest.fixture
 def attempt(files: Digits, tmp_path: Path) -> Try:
+    return trials(files, tmp_path)
+
+
+def trials(files: Digits, folder: Path) -> Try:
     """Compress as a trial; answers the graph's hash. Trials of one `job` share what trials share."""
     number = iter(range(100))
 
     def tried(job: str, *steps: dict[str, Any], seed: int = 0) -> str:
-        out = tmp_path / f"trial-{next(number)}"
+        out = folder / f"trial-{next(number)}"
         out.mkdir()
         for name in ("checkpoints", "statistics"):
-            (tmp_path / job / name).mkdir(parents=True, exist_ok=True)
-            (out / name).symlink_to(tmp_path / job / name)
+            (folder / job / name).mkdir(parents=True, exist_ok=True)
+            (out / name).symlink_to(folder / job / name)
         data = Data(
             calibration=Source(files.data, DECLARATION, CALIBRATION),
             evaluation=Source(files.data, DECLARATION, EVALUATION),
@@ -124,21 +129,33 @@ def _other_shapes(file: Path) -> None:
     np.savez(file, extremes=np.zeros((1, 2)), bins_0=np.zeros(1, np.uint32), counts_0=np.zeros(2, np.uint32))
 
 
+OTHER = STATIC | {"bias_correction": False}
+FIRST = OTHER | {"percentile": 99.0}
+
+
+@pytest.fixture(scope="module")
+def kept(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which trials find what `FIRST` has left, and what `OTHER` makes by itself."""
+    folder = tmp_path_factory.mktemp("kept")
+    attempt = trials(files, folder)
+    attempt("shared", FIRST)
+    return folder / "shared", attempt("alone", OTHER)
+
+
 @pytest.mark.parametrize("spoil", [_torn, _pickled, _other_shapes])
 def test_what_cannot_be_read_as_it_should_be_is_computed_again(
-    attempt: Try, passes: list[int], tmp_path: Path, spoil: Callable[[Path], None]
+    kept: tuple[Path, str],
+    attempt: Try,
+    passes: list[int],
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
 ) -> None:
-    first, other = (
-        STATIC | {"bias_correction": False, "percentile": 99.0},
-        STATIC | {"bias_correction": False},
-    )
-    attempt("shared", first)
-    passes.clear()
+    folder, alone = kept
+    shutil.copytree(folder, tmp_path / "shared")
     (file,) = (tmp_path / "shared" / "statistics").glob("distributions-*/arrays.npz")
     spoil(file)
-    spoiled = attempt("shared", other)
+    assert attempt("shared", OTHER) == alone
     assert len(passes) == 1
-    assert spoiled == attempt("alone", other)
     passes.clear()
-    attempt("shared", first | {"percentile": 98.0})
+    attempt("shared", FIRST | {"percentile": 98.0})
     assert passes == []

@@ -22,7 +22,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
 SPARSE = {"kind": "sparsity"}
-TUNE = {"kind": "finetune", "epochs": 6, "batch_size": 50, "learning_rate": 1e-3}
+TUNE = {"kind": "finetune", "epochs": 2, "batch_size": 50, "learning_rate": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,13 @@ def done(files: Digits, out: Path, *steps: dict[str, Any], model: Path | None = 
     options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     recipe = Recipe.model_validate({"steps": list(steps)})
     return compress(model or files.model, recipe, data, out, options=options)
+
+
+@pytest.fixture(scope="module")
+def cut(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """Half of the weights by the criterion that follows from the data: the report, and the folder."""
+    out = tmp_path_factory.mktemp("cut")
+    return done(files, out, SPARSE), out
 
 
 def weights(out: Path) -> dict[str, Any]:
@@ -84,21 +91,18 @@ def test_hessian_loses_less_than_magnitude(files: Digits, tmp_path: Path) -> Non
 
 
 def test_the_packed_artifact_computes_the_very_same_and_can_be_uploaded_again(
-    files: Digits, tmp_path: Path
+    files: Digits, cut: tuple[Report, Path], tmp_path: Path
 ) -> None:
-    for storage in ("auto", "dense"):
-        done(files, tmp_path / storage, {**SPARSE, "storage": storage})
+    done(files, tmp_path, {**SPARSE, "storage": "dense"})
+    packed, dense = (folder / "artifact.onnx" for folder in (cut[1], tmp_path))
     with np.load(files.data) as archive:
         x = archive["images"][:50, None].astype(np.float32) / 16
     answers = [
-        ort.InferenceSession(str(tmp_path / storage / "artifact.onnx")).run(None, {"image": x})[0].tobytes()
-        for storage in ("auto", "dense")
+        ort.InferenceSession(str(path)).run(None, {"image": x})[0].tobytes() for path in (packed, dense)
     ]
     assert answers[0] == answers[1]
-    onnx.checker.check_model(str(tmp_path / "auto" / "artifact.onnx"), full_check=True)
-    again = done(
-        files, tmp_path / "again", {"kind": "int8_static"}, model=tmp_path / "auto" / "artifact.onnx"
-    )
+    onnx.checker.check_model(str(packed), full_check=True)
+    again = done(files, tmp_path / "again", {"kind": "int8_static"}, model=packed)
     assert again.steps[0].changed == 3
 
 
@@ -162,28 +166,28 @@ def test_int8_keeps_the_zeros_and_is_stored_packed(files: Digits, tmp_path: Path
     )
 
 
-def test_zeros_are_stored_packed_whatever_the_opset_of_the_upload(files: Digits, tmp_path: Path) -> None:
+def test_zeros_are_stored_packed_whatever_the_opset_of_the_upload(
+    files: Digits, cut: tuple[Report, Path], tmp_path: Path
+) -> None:
     """Unpacking needs opset 11, and an upload of opset 9 was stored dense."""
     old = tmp_path / "old.onnx"
     model = ir.from_proto(onnx.load(files.model))
     model.opset_imports[""] = 9
     ir.save(model, old)
-    reports = [
-        done(files, tmp_path / name, SPARSE, model=path)
-        for name, path in (("old", old), ("new", files.model))
-    ]
+    reports = [done(files, tmp_path / "old", SPARSE, model=old), cut[0]]
     assert [report.opset.after for report in reports] == [11, reports[1].opset.before]
     assert reports[0].steps[0].details["storage"] == reports[1].steps[0].details["storage"]
 
 
 @pytest.mark.parametrize("batchnorm", ["folded", "restored"])
-def test_training_keeps_zeros(files: Digits, tmp_path: Path, batchnorm: str) -> None:
-    done(files, tmp_path / "cut", SPARSE)
-    report = done(files, tmp_path / "both", SPARSE, {**TUNE, "batchnorm": batchnorm})
-    cut, tuned = weights(tmp_path / "cut"), weights(tmp_path / "both")
+def test_training_keeps_zeros(
+    files: Digits, cut: tuple[Report, Path], tmp_path: Path, batchnorm: str
+) -> None:
+    report = done(files, tmp_path, SPARSE, {**TUNE, "epochs": 6, "batchnorm": batchnorm})
+    before, tuned = weights(cut[1]), weights(tmp_path)
     for name in ("k1", "k2", "w"):
-        assert np.array_equal(cut[name] == 0, tuned[name] == 0)
-        assert not np.array_equal(cut[name], tuned[name])
+        assert np.array_equal(before[name] == 0, tuned[name] == 0)
+        assert not np.array_equal(before[name], tuned[name])
     assert {row["name"]: row["zeros"] for row in report.steps[1].details["zeros"]} == {
         "conv1": 0.5,
         "conv2": 0.5,
@@ -200,9 +204,10 @@ def test_training_lets_zeros_go_when_asked_to(files: Digits, tmp_path: Path) -> 
 def test_quantization_aware_training_keeps_what_was_made_zero(files: Digits, tmp_path: Path) -> None:
     aware = {"kind": "quantization_aware_training", "epochs": 1, "batch_size": 50, "learning_rate": 3e-3}
     quantize = {"kind": "int8_static"}
-    done(files, tmp_path / "before", SPARSE, quantize)
-    done(files, tmp_path / "after", SPARSE, quantize, aware)
-    for before, after in zip(integers(tmp_path / "before"), integers(tmp_path / "after"), strict=True):
+    done(files, tmp_path, SPARSE, quantize)
+    quantized = integers(tmp_path)
+    done(files, tmp_path, SPARSE, quantize, aware)  # goes on behind both
+    for before, after in zip(quantized, integers(tmp_path), strict=True):
         assert (after[before == 0] == 0).all()
 
 
@@ -214,7 +219,7 @@ def test_gradual_zeros_are_all_there_in_the_end(
     files: Digits, tmp_path: Path, gradual: dict[str, Any], share: float
 ) -> None:
     """Of the convolution whose sizes fit all structures; the epoch that is kept comes after the last zeros."""
-    report = done(files, tmp_path, {**TUNE, "gradual": gradual})
+    report = done(files, tmp_path, {**TUNE, "epochs": 4, "gradual": gradual})
     found = weights(tmp_path)["k2"]
     assert zeros(found) == pytest.approx(share, abs=1e-3)
     if gradual.get("structure") == "2:4":

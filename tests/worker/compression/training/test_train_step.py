@@ -132,16 +132,16 @@ def test_quantization_aware_training_keeps_the_nodes_and_does_not_lose(
 ) -> None:
     """Against quantization alone: at most half a point less (8 bits), no less (4 bits); the same nodes."""
     quantize = {"kind": "int8_static", "weight_bits": bits, "bias_correction": False}
-    alone = done(files.model, files, tmp_path / "alone", quantize)
-    both = done(
-        files.model, files, tmp_path / "both", quantize, {"kind": "quantization_aware_training", **QUICK}
-    )
+    alone = done(files.model, files, tmp_path, quantize)
+    before = nodes(tmp_path)
+    trained = {"kind": "quantization_aware_training", **QUICK}
+    both = done(files.model, files, tmp_path, quantize, trained)  # goes on behind the first step
     assert both.quality[0].after >= alone.quality[0].after - (0.005 if bits == 8 else 0.0)
-    nodes = [
-        [(n.op_type, n.name) for n in onnx.load(str(tmp_path / name / "artifact.onnx")).graph.node]
-        for name in ("alone", "both")
-    ]
-    assert nodes[0] == nodes[1]
+    assert before == nodes(tmp_path)
+
+
+def nodes(out: Path) -> list[tuple[str, str]]:
+    return [(n.op_type, n.name) for n in onnx.load(str(out / "artifact.onnx")).graph.node]
 
 
 def test_a_training_that_diverges_leaves_the_best_weights(files: Digits, tmp_path: Path) -> None:
@@ -245,8 +245,19 @@ def test_a_value_that_is_not_there_is_refused_by_name(files: Digits, tmp_path: P
     assert "nowhere" in caught.value.problem.detail
 
 
+FOUR_STEPS = {"kind": "finetune", "steps": 4, "batch_size": 50, "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="module")
+def taught(damaged: Path, files: Digits, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """By class numbers."""
+    return done(damaged, files, tmp_path_factory.mktemp("numbers"), FOUR_STEPS)
+
+
 @pytest.mark.parametrize("form", ["one-hot", "one-hot floats", "whole floats"])
-def test_labels_of_any_form_teach_the_same(damaged: Path, files: Digits, tmp_path: Path, form: str) -> None:
+def test_labels_of_any_form_teach_the_same(
+    damaged: Path, files: Digits, taught: Report, tmp_path: Path, form: str
+) -> None:
     """Exactly: what is learned from class numbers is learned from rows and floats that say the same."""
     arrays = dict(np.load(files.data))
     whole = arrays["labels"]
@@ -255,11 +266,6 @@ def test_labels_of_any_form_teach_the_same(damaged: Path, files: Digits, tmp_pat
         "whole floats": whole.astype(np.float64),
     }.get(form, np.eye(10, dtype=np.float32)[whole])
     np.savez(tmp_path / "data.npz", **arrays)
-    step = {"kind": "finetune", "steps": 4, "batch_size": 50, "learning_rate": 0.01}
-    reports = [
-        done(damaged, Digits(files.model, path), tmp_path / name, step)
-        for path, name in ((files.data, "numbers"), (tmp_path / "data.npz", "others"))
-    ]
-    first, second = (report.steps[0].details["epochs"] for report in reports)
-    assert first == second
-    assert reports[0].quality[0].after == reports[1].quality[0].after
+    others = done(damaged, Digits(files.model, tmp_path / "data.npz"), tmp_path / "others", FOUR_STEPS)
+    assert others.steps[0].details["epochs"] == taught.steps[0].details["epochs"]
+    assert others.quality[0].after == taught.quality[0].after
