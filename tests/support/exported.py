@@ -165,6 +165,25 @@ ALL: list[Callable[[], Any]] = [
 ]
 
 
+def together(*makes: Callable[[], Any]) -> Callable[[], Any]:
+    """One program of several, each with its own inputs: exporting and converting take long for each program."""
+
+    def forward(self: Any, inputs: Any) -> Any:
+        return [network(*given) for network, given in zip(self.networks, inputs, strict=True)]
+
+    def made() -> Any:
+        networks, inputs, options = zip(*(make() for make in makes), strict=True)
+        open_sizes = [
+            each.get("dynamic_shapes", (None,) * len(given))
+            for given, each in zip(inputs, options, strict=True)
+        ]
+        program = module(forward, networks=nn.ModuleList(networks))
+        return program, ([*inputs],), {"dynamic_shapes": (open_sizes,)}
+
+    made.__name__ = "+".join(make.__name__ for make in makes)
+    return made
+
+
 def export(make: Callable[[], Any], path: Path, *, strict: bool) -> tuple[list[Any], list[Any]]:
     """Save the program as `.pt2`; its inputs and what torch answers, flat."""
     torch.manual_seed(0)

@@ -1,12 +1,12 @@
-"""`python -m tests.support.attacks.audited_conversion FOLDER [--loader]`: convert each FOLDER/N.pt2 and report.
+"""`python -m tests.support.attacks.audited_conversion FOLDER`: convert each FOLDER/N.pt2 and report, then load each
+FOLDER/loaded/N.pt2.
 
 No sandbox, no filter: only an audit hook, which sees what the interpreter opens, imports, compiles and starts. An
 honest file is converted first, so that what torch itself imports is there. One JSON line for each file:
 
     {"outcome": "harmless" | "converted" | a code | "leaked …", "suspects": ["open …", "import …", …]}
 
-With `--loader`, torch's own loader opens the files instead, and no honest one before: to see that the attacks are real,
-and would be seen.
+What is loaded is opened by torch's own loader: to see that the attacks are real, and would be seen.
 """
 
 import json
@@ -79,22 +79,22 @@ def _source(code: Any) -> str:
 
 
 def main() -> None:
-    folder, raw = Path(sys.argv[1]), "--loader" in sys.argv
-    watch = Watch()
+    folder = Path(sys.argv[1])
     honest = folder / "honest.onnx"
-    if not raw:
-        torch_export.convert(HONEST, honest, max_bytes=2**30)
-    known = _roots()
+    torch_export.convert(HONEST, honest, max_bytes=2**30)
+    known, watch = _roots(), Watch()
     sys.addaudithook(watch)
-    if not raw:
-        rebuild(HONEST, honest, max_bytes=2**30)
-    for path in sorted(folder.glob("*.pt2"), key=lambda path: int(path.stem)):
-        watch.suspects, watch.folder = [], str(folder)
-        outcome = _loaded(path) if raw else _converted(path, honest.read_bytes())
-        watch.folder = None
-        imported = [f"import {root}" for root in _roots() - known]
-        sys.modules.pop(MODULE, None)
-        print(json.dumps({"outcome": outcome, "suspects": watch.suspects + imported}), flush=True)
+    rebuild(HONEST, honest, max_bytes=2**30)
+    content = honest.read_bytes()
+    ways = (lambda path: _converted(path, content)), _loaded
+    for opened, place in zip(ways, (folder, folder / "loaded"), strict=True):
+        for path in sorted(place.glob("*.pt2"), key=lambda path: int(path.stem)):
+            watch.suspects, watch.folder = [], str(folder)
+            outcome = opened(path)
+            watch.folder = None
+            imported = [f"import {root}" for root in _roots() - known]
+            sys.modules.pop(MODULE, None)
+            print(json.dumps({"outcome": outcome, "suspects": watch.suspects + imported}), flush=True)
 
 
 def _roots() -> set[str]:

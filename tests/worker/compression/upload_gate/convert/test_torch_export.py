@@ -22,26 +22,29 @@ CAP = 2**30
 PROGRAM = "models/model.json"
 
 
-def test_outputs_are_those_of_the_program_and_the_batch_stays_open(
-    exported: Path, images: np.ndarray, expected: np.ndarray, tmp_path: Path
-) -> None:
-    target = tmp_path / "model.onnx"
+@pytest.fixture(scope="module")
+def converted(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In a folder of its own."""
+    target = tmp_path_factory.mktemp("converted") / "model.onnx"
     torch_export.convert(exported, target, max_bytes=CAP)
-    model = model_files.load(target)
+    return target
+
+
+def test_outputs_are_those_of_the_program_and_the_batch_stays_open(
+    converted: Path, images: np.ndarray, expected: np.ndarray
+) -> None:
+    model = model_files.load(converted)
     assert [value.name for value in model.graph.inputs] == ["image"]
     assert not isinstance(model.graph.inputs[0].shape[0], int)
-    assert largest_difference([expected], run(target, {"image": images})) <= 1e-4
+    assert largest_difference([expected], run(converted, {"image": images})) <= 1e-4
 
 
-def test_one_clean_file_is_written(exported: Path, tmp_path: Path) -> None:
-    target = tmp_path / "out" / "model.onnx"
-    target.parent.mkdir()
-    torch_export.convert(exported, target, max_bytes=CAP)
-    assert [file.name for file in target.parent.iterdir()] == ["model.onnx"]
-    model = model_files.load(target)
+def test_one_clean_file_is_written(converted: Path) -> None:
+    assert [file.name for file in converted.parent.iterdir()] == ["model.onnx"]
+    model = model_files.load(converted)
     assert not model.metadata_props
     assert not any(node.metadata_props or node.doc_string for node in model.graph)
-    assert b"conftest.py" not in target.read_bytes()
+    assert b"conftest.py" not in converted.read_bytes()
 
 
 # --- what is changed -----------------------------------------------------------------------------------------------

@@ -25,37 +25,50 @@ REAL = {
 """What torch's own loader does with some of them."""
 
 
-def watched(names: list[str], folder: Path, *options: str) -> dict[str, dict[str, Any]]:
-    """What became of each attack, all converted by one process; whether its code ran under `ran`."""
-    markers = [folder.parent / f"{folder.name}-{CANARY}-{number}" for number in range(len(names))]
+Outcomes = dict[str, dict[str, Any]]
+
+
+def planted(names: list[str], folder: Path, marks: Path) -> list[Path]:
+    """The attacks as files of the folder; where each leaves a mark if its code runs."""
+    markers = [marks / f"{CANARY}-{number}" for number in range(len(names))]
     for number, (name, marker) in enumerate(zip(names, markers, strict=True)):
         (folder / f"{number}.pt2").write_bytes(ATTACKS[name](marker))
-    command = [sys.executable, "-m", "tests.support.attacks.audited_conversion", str(folder), *options]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"outcome"')]
-    seen = zip(names, lines, markers, strict=True)
-    return {name: {**line, "ran": marker.exists()} for name, line, marker in seen}
+    return markers
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    return watched(list(ATTACKS), tmp_path_factory.mktemp("attacks"))
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcomes, Outcomes]:
+    """What became of each attack; whether its code ran under `ran`. Of all by our reader, then of `REAL` by torch's own
+    loader, in one process."""
+    folder = tmp_path_factory.mktemp("attacks")
+    (loaded := folder / "loaded").mkdir()
+    names = [*ATTACKS], [*REAL]
+    places = [(place, tmp_path_factory.mktemp("marks")) for place in (folder, loaded)]
+    markers = [planted(some, *place) for some, place in zip(names, places, strict=True)]
+    command = [sys.executable, "-m", "tests.support.attacks.audited_conversion", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"outcome"')]
+    assert len(lines) == len(ATTACKS) + len(REAL)
+    converted, loaded_after = (
+        {name: {**line, "ran": marker.exists()} for name, line, marker in zip(*seen, strict=True)}
+        for seen in zip(names, (lines[: len(ATTACKS)], lines[len(ATTACKS) :]), markers, strict=True)
+    )
+    return converted, loaded_after
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_runs_code_imports_a_module_or_reaches_a_file(
-    name: str, outcomes: dict[str, dict[str, Any]]
+    name: str, outcomes: tuple[Outcomes, Outcomes]
 ) -> None:
     """Refused, or converted without what was planted."""
-    found = outcomes[name]
+    found = outcomes[0][name]
     assert found["outcome"] in ("invalid_model", "pickle_refused", "unsafe_archive", "harmless", "converted")
     assert not found["suspects"]
     assert not found["ran"]
 
 
-def test_the_attacks_are_real_and_would_be_seen(tmp_path: Path) -> None:
+def test_the_attacks_are_real_and_would_be_seen(outcomes: tuple[Outcomes, Outcomes]) -> None:
     """Should this ever fail, torch has become safer."""
-    outcomes = watched(list(REAL), tmp_path, "--loader")
     for name, sign in REAL.items():
-        assert any(sign in suspect for suspect in outcomes[name]["suspects"]), name
-    assert outcomes["expressions: a comment that line breaks end"]["ran"]
+        assert any(sign in suspect for suspect in outcomes[1][name]["suspects"]), name
+    assert outcomes[1]["expressions: a comment that line breaks end"]["ran"]

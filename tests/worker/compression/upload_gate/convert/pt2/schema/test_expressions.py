@@ -147,7 +147,7 @@ def changed(text: str, at: int, put: str, left: int) -> str:
     return text[:at] + put + text[at + left :]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.builds(changed, EXPRESSIONS, st.integers(0, 300), st.text(max_size=6) | LEAVES, st.integers(0, 6))
     | st.text(max_size=60)
