@@ -38,7 +38,7 @@ def curve(seed: int) -> Callable[[dict[str, Any], float], dict[str, Any]]:
     return evaluate
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 100_000))
 def test_eight_trials_come_within_five_percent_of_the_best_of_a_grid_of_17(seed: int) -> None:
     service = Service(PLAN, curve(seed)).run()

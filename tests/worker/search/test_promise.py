@@ -116,7 +116,7 @@ def curves(seed: int) -> Any:
     return evaluate
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 100_000))
 def test_several_edges_are_found_within_one_budget(seed: int) -> None:
     """Within 5 % of the best of grids of 17 in each of three spaces (51 trials), in 20."""

@@ -25,7 +25,7 @@ AXES = st.lists(st.integers(1, 2), max_size=2)
 FIRST = st.sampled_from(["N", None, 1, 2, 4])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     rows=st.integers(1, 5),
     arrays=st.lists(st.tuples(STORED, AXES), min_size=1, max_size=2),

@@ -402,7 +402,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     value=JSON,
     words=LINES.map(lambda words: " ".join(words).encode()),

@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.residual_nets import WIDTH, Style, residual_net
@@ -46,6 +46,7 @@ def test_every_block_is_found_with_its_layers(style: Style) -> None:
     assert not found.pinned
 
 
+@settings(max_examples=40)
 @given(
     style=st.sampled_from(STYLES),
     kept=st.lists(st.booleans(), min_size=1, max_size=5),

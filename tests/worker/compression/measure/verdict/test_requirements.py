@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.contract.recipe import Requirements
@@ -136,6 +136,7 @@ def test_the_latency_is_judged_on_the_upper_bound_of_its_median() -> None:
     assert judged(Requirements(max_latency_ms=3.0), latency=[timed]).met
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.1, 10), min_size=9, max_size=15), st.integers(1, 5))
 def test_the_interval_of_the_median_contains_it_and_lies_within_the_runs(
     rounds: list[float], runs: int

@@ -73,7 +73,7 @@ def models(draw: st.DrawFn) -> ModelFacts:
 
 
 @settings(
-    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
 @given(
     models(),

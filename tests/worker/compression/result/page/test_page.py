@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.asked import latency, report
@@ -212,12 +212,19 @@ HOSTILE = st.text(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def plain(made: tuple[Report, Path]) -> Tags:
+    return tags_of("plain", made[1])
+
+
+def tags_of(name: str, folder: Path) -> Tags:
+    return Tags(page_of(subject(name, folder / "artifact.onnx")).decode())
+
+
+@settings(max_examples=40, deadline=None)
 @given(name=HOSTILE)
-def test_no_name_makes_a_tag(made: tuple[Report, Path], name: str) -> None:
-    artifact = made[1] / "artifact.onnx"
-    plain, hostile = (Tags(page_of(subject(text, artifact)).decode()) for text in ("plain", name))
-    assert hostile.tags == plain.tags
+def test_no_name_makes_a_tag(made: tuple[Report, Path], plain: Tags, name: str) -> None:
+    assert tags_of(name, made[1]).tags == plain.tags
 
 
 def test_the_largest_job_has_a_small_page(made: tuple[Report, Path]) -> None:
