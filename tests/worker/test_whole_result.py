@@ -11,12 +11,14 @@ from pathlib import Path
 import onnx
 import pytest
 
+from app.machine import usable_cores
 from app.queue import MemoryQueue
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
 from app.storage.ports import Blobs, Records
 from app.storage.records import LOCAL_OWNER, Job
 from tests.support.asked import report
+from tests.support.forked import until_servers_are_ready
 from tests.support.graphs import cnn
 from tests.support.killed_drawing import CHILD, WAITS
 from tests.support.records import a_job, a_trial, an_inquiry, an_upload
@@ -33,6 +35,7 @@ class Host:
     """Stores in a folder, and one job in them."""
 
     def __init__(self, folder: Path, seed: int) -> None:
+        until_servers_are_ready(usable_cores())
         self.settings = Settings(data_dir=folder / "var", lease_seconds=LEASE_SECONDS)
         self.records: Records = open_records(self.settings)
         self.blobs: Blobs = open_blobs(self.settings)

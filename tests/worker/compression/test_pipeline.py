@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -348,15 +349,20 @@ def test_the_command_line_does_int8_jobs_without_asking_for_torch(files: Digits,
         assert (tmp_path / folder / "report.json").exists()
 
 
-def test_the_command_line_answers_what_cannot_be_done_with_a_sentence(tmp_path: Path) -> None:
+def test_the_command_line_answers_what_cannot_be_done_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "job.json").write_text(
         '{"model": "nothing.onnx", "recipe": {"steps": [{"kind": "float16"}]}}'
     )
-    command = [sys.executable, "-m", "worker.compression", str(tmp_path / "job.json"), "--out", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert "nothing.onnx" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path / "job.json"), "--out", str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "worker.compression.__main__", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("worker.compression", run_name="__main__", alter_sys=True)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "nothing.onnx" in said
+    assert "Traceback" not in said
 
 
 def test_one_dataset_is_enough(files: Digits, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_signs_that_learn_are_worth_ten_points_over_signs_that_do_not(samples: S
         module = as_module(signs())
         for latents in module.signs:
             latents.requires_grad_(learn)
-        trained(module, x[:1200], labels[:1200], 60)
+        trained(module, x[:600], labels[:600], 60)
         with torch.no_grad():
             found[learn] = float((answer(module.eval(), x[1200:]).argmax(1).numpy() == labels[1200:]).mean())
     assert found[True] > found[False] + 0.1, found

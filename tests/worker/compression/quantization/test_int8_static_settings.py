@@ -122,7 +122,7 @@ def test_learned_rounding_beats_rounding_to_nearest_in_4_bits(tmp_path: Path) ->
     before = run(digits_net(), x)
     found = []
     for learned in (False, True):
-        made = quantize(digits_net(), tmp_path, data, weight_bits=4, adaround=learned, samples=256)
+        made = quantize(digits_net(), tmp_path, data, weight_bits=4, adaround=learned, samples=64)
         found.append(snr_db(before, run(made.model, x)))
     assert found[1] > found[0] + 0.5
 
