@@ -22,6 +22,6 @@ def section(subject: Subject) -> Section:
     timed = [f"step {n} ({step.kind})" for n, step in enumerate(recipe.steps, 1) if chooses_by_time(step)]
     told += f", but for what is chosen by time: {', '.join(timed)}." if timed else "."
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    long = f"It has {len(text):,} characters, too many for a page: `recipe.json` of the bundle has it."
+    long = f"It has {len(text):,} characters, too many for a page. The bundle has it, in a file of its own."
     blocks: list[Block] = [Paragraph(told), Code(text) if len(text) <= MOST else Paragraph(long)]
     return Section("recipe", "Recipe", blocks)
