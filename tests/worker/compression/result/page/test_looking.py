@@ -134,6 +134,27 @@ def test_masks_differ_by_their_pixels_and_those_are_marked_on_the_picture(tmp_pa
     assert min(mark.x for mark in card.drawing.marks) == 50
 
 
+def test_classes_have_the_names_that_the_declaration_numbers_them_by(tmp_path: Path) -> None:
+    """Whatever order the data has them in: here that of the alphabet."""
+    for name, weights in (("model", [[1.0, -1.0]]), ("artifact", [[-1.0, 1.0]])):
+        text = "(float[N,1] x) => (float[N,2] y) { y = MatMul (x, w) }"
+        graph = parse(text, {"w": np.array(weights, np.float32)}, opset=17, ir_version=8)
+        onnx.save(graph, tmp_path / f"{name}.onnx")
+    (tmp_path / "animals.csv").write_text("size,kind\n1,dog\n2,dog\n-3,cat\n")
+    declaration = Declaration.model_validate(
+        {
+            "inputs": {"x": {"from": "table", "columns": ["size"]}},
+            "targets": {"from": "column", "column": "kind", "classes": ["dog", "cat"]},
+        }
+    )
+    data = Source(tmp_path / "animals.csv", declaration)
+    seen = looked(tmp_path, data, task="classification", metric="top1")
+    said = [(sample.before, sample.after, sample.truth) for sample in seen.samples]
+    assert ("cat (3)", "dog (3)", "cat") in said
+    assert seen.confusion is not None
+    assert seen.confusion.classes == ["dog", "cat"]
+
+
 def test_rows_of_a_table_are_shown_by_their_values(tmp_path: Path) -> None:
     for name, weight in (("model", 1.0), ("artifact", 2.0)):
         text = "(float[N,2] x) => (float[N,1] y) { y = MatMul (x, w) }"

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Report
-from worker.compression.data.declared import completed
+from worker.compression.data.declared import class_names, completed
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
@@ -84,10 +84,13 @@ class Pair:
         assert samples is not None
         return samples
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
-        """Names of the classes that the evaluation knows, by their numbers; empty for none."""
-        return [] if self.materials.data.evaluation is None else self.table.classes or []
+        """Names of the classes that the evaluation knows, by the numbers that its declaration gives them; empty for
+        none."""
+        if self.materials.data.evaluation is None:
+            return []
+        return class_names(self.declaration.targets, self.table) or []
 
     @cached_property
     def networks(self) -> tuple[Network, Network]:
