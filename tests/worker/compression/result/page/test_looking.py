@@ -241,6 +241,13 @@ def test_the_order_of_boxes_and_those_without_confidence_change_no_answer(
     assert same(answer(shuffled), answer(finds))
 
 
+def test_of_many_boxes_none_is_left_out_of_the_comparison() -> None:
+    """Pictures of crowds: the sixty boxes that both have do not make the answers the same."""
+    crowd: list[Any] = [((20 * place, 0, 9, 9), 0, 0.9) for place in range(80)]
+    assert answer(crowd).text == "80 × class 0"
+    assert not same(answer(crowd[:60]), answer(crowd))
+
+
 @given(FINDS)
 def test_one_box_more_or_of_another_class_is_another_answer(finds: list[Any]) -> None:
     more = [*finds, ((0, 0, 5, 5), 1, 0.9)]
