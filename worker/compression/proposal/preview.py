@@ -19,6 +19,7 @@ from worker.compression.proposal.subject import open_runnable, spread
 from worker.compression.proposal.warning import fed_notes
 
 MAX_LABEL_NUMBERS: Final = 1000
+MAX_LABEL_CHARACTERS: Final = 200
 
 
 def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpacked_bytes: int) -> Preview:
@@ -90,7 +91,7 @@ def _label(samples: Samples, names: list[str], row: int) -> float | str | list[f
     assert samples.targets is not None
     value = np.asarray(samples.targets[np.array([row])][0])
     if value.ndim == 0 and value.dtype.kind in "iu" and 0 <= int(value) < len(names):
-        return names[int(value)]
+        return names[int(value)][:MAX_LABEL_CHARACTERS]
     if value.dtype.kind not in "biuf":
-        return str(value)[:200]
+        return str(value)[:MAX_LABEL_CHARACTERS]
     return float(value) if value.ndim == 0 else [float(v) for v in value.reshape(-1)[:MAX_LABEL_NUMBERS]]

@@ -155,6 +155,24 @@ def test_classes_have_the_names_that_the_declaration_numbers_them_by(tmp_path: P
     assert seen.confusion.classes == ["dog", "cat"]
 
 
+def test_names_of_classes_are_no_longer_than_a_page_has_room_for(tmp_path: Path) -> None:
+    """Words of a column are names of classes, and a word may be a whole text."""
+    (tmp_path / "texts.csv").write_text(f"size,kind\n1,{'a' * 100_000}\n2,dog\n")
+    graph = parse("(float[N,1] x) => (float[N,1] y) { y = Neg (x) }", {}, opset=17, ir_version=8)
+    onnx.save(graph, tmp_path / "m.onnx")
+    declaration = Declaration.model_validate(
+        {
+            "inputs": {"x": {"from": "table", "columns": ["size"]}},
+            "targets": {"from": "column", "column": "kind"},
+        }
+    )
+    upload = open_upload(tmp_path / "m.onnx", tmp_path / "scratch", max_unpacked_bytes=2**30)
+    data = Data(evaluation=Source(tmp_path / "texts.csv", declaration))
+    materials = Materials(upload, data, tmp_path / "scratch", tmp_path / "curves", Silent(), Options())
+    names = Pair.of(Subject(report(), tmp_path / "m.onnx", RECIPE, materials), materials).classes
+    assert (names[1], len(names[0]) <= 100) == ("dog", True)
+
+
 def test_rows_of_a_table_are_shown_by_their_values(tmp_path: Path) -> None:
     for name, weight in (("model", 1.0), ("artifact", 2.0)):
         text = "(float[N,2] x) => (float[N,1] y) { y = MatMul (x, w) }"

@@ -20,10 +20,13 @@ from worker.compression.machine.threads import usable_threads
 from worker.compression.materials import Materials
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files
+from worker.compression.result.page.marks import shortened
 from worker.compression.result.page.subject import Subject
 
 SECONDS: Final = 30.0
 """For all that is looked at; what is slower is looked at as far as that goes."""
+MOST_OF_A_NAME: Final = 100
+"""Characters of the name of a class: it may be a text."""
 
 
 class Unseen(Exception):
@@ -86,11 +89,12 @@ class Pair:
 
     @cached_property
     def classes(self) -> list[str]:
-        """Names of the classes that the evaluation knows, by the numbers that its declaration gives them; empty for
-        none."""
+        """Names of the classes that the evaluation knows, by the numbers that its declaration gives them, as far as
+        there is room for them; empty for none."""
         if self.materials.data.evaluation is None:
             return []
-        return class_names(self.declaration.targets, self.table) or []
+        names = class_names(self.declaration.targets, self.table) or []
+        return [shortened(name, MOST_OF_A_NAME) for name in names]
 
     @cached_property
     def networks(self) -> tuple[Network, Network]:
