@@ -124,7 +124,8 @@ def _as_named(
         "size_ratio": round(context.file_bytes(quantized) / context.file_bytes(original), 4),
         "layers": _rows(result, NOT_MEASURED, chosen),
     }
-    return replace(result, model=quantized, changed=len(chosen), details=details)
+    notes = result.notes if chosen else []  # they are of a model that is quantized
+    return replace(result, model=quantized, changed=len(chosen), details=details, notes=notes)
 
 
 def _few(names: Collection[str]) -> str:
