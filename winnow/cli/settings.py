@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import typer
@@ -94,7 +94,9 @@ def _settings(model: type[BaseModel], name: str, settings: list[str]) -> dict[st
 
 
 def _maybe_open(value: str) -> Any:
-    """`0.1..0.8` is a range, `8|4` a choice."""
+    """`0.1..0.8` is a range, `8|4` a choice, unless it is JSON: an object may have names with `|`."""
+    if value.startswith("{"):
+        return _json_or_text(value)
     if span := RANGE.fullmatch(value):
         return {BETWEEN: [_json_or_text(span["low"]), _json_or_text(span["high"])]}
     if "|" in value:
@@ -150,11 +152,12 @@ def _is_list(kind: type[BaseModel], key: str, value: str) -> bool:
     )
     plain = [get_args(form)[0] if get_origin(form) is Annotated else form for form in forms]
     words = [word for form in plain if get_origin(form) is Literal for word in get_args(form)]
+    words += ["null"] * (NoneType in plain)
     return value not in words and any(get_origin(form) is list for form in plain)
 
 
 def _item(key: str, value: str) -> Any:
-    if key == "keep":  # ids and ranges of them
+    if key in ("keep", "schedule"):  # ids and ranges of them, or shares
         return _json_or_text(value)
     if key != "features":
         return value

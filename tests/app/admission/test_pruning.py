@@ -72,6 +72,19 @@ def test_what_is_no_setting_is_refused_by_the_schema(step: dict[str, Any]) -> No
         outcome({**PRUNE, **step}, data=training())
 
 
+@pytest.mark.parametrize(
+    ("schedule", "says"),
+    [
+        ([0.5], "schedule has 1 shares, one for each of 2 rounds was expected"),
+        ([0.8, 0.6], "schedule ends with 0.6, and amount 0.5 leaves 0.5"),
+        ([0.4, 0.5], "schedule leaves 0.5 behind round 2, more than the 0.4 before it: shares fall"),
+    ],
+)
+def test_a_schedule_of_other_rounds_is_refused_with_its_numbers(schedule: list[float], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        outcome({**PRUNE, "amount": 0.5, "rounds": 2, "schedule": schedule})
+
+
 def test_recovery_is_checked_like_the_step_that_it_is() -> None:
     assert refused(ROUNDS) == ("missing_data", "data.training")
     assert outcome(ROUNDS, data=training()) is None

@@ -128,6 +128,9 @@ def test_a_word_in_place_of_a_list_is_a_word() -> None:
         {"kind": "channel_pruning", "rounds": 2, "recovery": {"kind": "distillation", "epochs": 2}},
         {"kind": "distillation", "features": [{"teacher": "a=b", "student": "c"}]},
         {"kind": "vocabulary_pruning", "keep": [0, [100, 104]], "fallback_id": 100},
+        {"kind": "channel_pruning", "rounds": 2, "schedule": [0.8, 0.5]},
+        {"kind": "depth_pruning", "schedule": None},
+        {"kind": "mixed_precision", "min_speedup": 2.0, "bits": {"/head|fc": 8, "/a/0..1": 4}},
     ],
 )
 def test_a_step_in_words_is_read_as_the_step(made: dict[str, Any]) -> None:

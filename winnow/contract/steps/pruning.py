@@ -80,9 +80,16 @@ class StructuredPruning(Step):
             raise ValueError(
                 f"schedule has {len(self.schedule)} shares, one for each of {self.rounds} rounds was expected"
             )
-        falls = all(after <= before for before, after in pairwise(self.schedule))
-        if not falls or abs(self.schedule[-1] - (1 - self.amount)) > ROUNDING:
-            raise ValueError("schedule falls from round to round, and its last share is 1 - amount")
+        for number, (before, after) in enumerate(pairwise(self.schedule), 2):
+            if after > before:
+                raise ValueError(
+                    f"schedule leaves {after:g} behind round {number}, more than the {before:g} before it: shares fall"
+                )
+        last, left = self.schedule[-1], 1 - self.amount
+        if abs(last - left) > ROUNDING:
+            raise ValueError(
+                f"schedule ends with {last:.10g}, and amount {self.amount:.10g} leaves {left:.10g}"
+            )
         return self
 
 

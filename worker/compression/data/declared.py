@@ -157,6 +157,8 @@ def class_names(target: TargetDeclaration | None, table: Table) -> list[str] | N
     """Return the names of the classes in the order of their numbers, where the data or the declaration has some."""
     if isinstance(target, ColumnTarget):
         return column_labels(target, table).classes
+    if isinstance(target, ArrayTarget) and target.array != table.class_column:
+        return None
     return (target.classes if isinstance(target, AnnotationTarget) else None) or table.classes
 
 

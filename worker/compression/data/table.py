@@ -89,13 +89,14 @@ Column = Numbers | Ragged | Texts | Files | Boxes
 
 @dataclass(frozen=True)
 class Table:
-    """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
-    them; `tokenizer` is the `tokenizer.json` that came with the texts. `skipped` rows could not be read and are not
-    among the columns; `faults` says why, of the first ten. `source` is where an archive has its labels; `shared`
-    is what readers of its columns make once and share."""
+    """Columns by name. `classes` name the class numbers of `boxes`, `mask` or the column `class_column` where the data
+    has names for them; `tokenizer` is the `tokenizer.json` that came with the texts. `skipped` rows could not be read
+    and are not among the columns; `faults` says why, of the first ten. `source` is where an archive has its labels;
+    `shared` is what readers of its columns make once and share."""
 
     columns: dict[str, Column]
     classes: list[str] | None = None
+    class_column: str = "label"
     tokenizer: bytes | None = None
     skipped: int = 0
     faults: list[str] = field(default_factory=list)

@@ -9,17 +9,17 @@ from winnow.contract.data_uses import only_map
 from winnow.contract.declaration import Declaration
 from winnow.contract.inquiry import Preview, PreviewInput
 from winnow.contract.model import ModelFacts, TensorSpec
-from worker.compression.data.declared import completed
+from worker.compression.data.declared import class_names, completed
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.data.table import Table
 from worker.compression.ir.arrays import Array
 from worker.compression.proposal.as_picture import as_picture, is_shown
 from worker.compression.proposal.subject import open_runnable, spread
 from worker.compression.proposal.warning import fed_notes
 
 MAX_LABEL_NUMBERS: Final = 1000
+MAX_LABEL_CHARACTERS: Final = 200
 
 
 def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpacked_bytes: int) -> Preview:
@@ -32,6 +32,7 @@ def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpack
     samples = runnable.samples(mapped, scratch, max_unpacked_bytes=max_unpacked_bytes)
     shown = [int(row) for row in np.asarray(samples.rows)[spread(len(samples), rows)]]
     feeds = [_feed(samples, row) for row in shown]
+    names = class_names(declaration.targets, table) or []
     return Preview(
         samples=len(samples),
         rows=shown,
@@ -39,7 +40,7 @@ def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpack
             spec.name: _input(spec, [feed[spec.name] for feed in feeds], _how(mapped, declaration, spec))
             for spec in facts.inputs
         },
-        labels=None if samples.targets is None else [_label(samples, table, row) for row in shown],
+        labels=None if samples.targets is None else [_label(samples, names, row) for row in shown],
         notes=fed_notes(facts, samples),
     )
 
@@ -85,17 +86,12 @@ def _input(spec: TensorSpec, fed: list[Array], how: Any) -> PreviewInput:
     )
 
 
-def _label(samples: Samples, table: Table, row: int) -> float | str | list[float]:
+def _label(samples: Samples, names: list[str], row: int) -> float | str | list[float]:
     """The name of the class where there is one, else its number or numbers."""
     assert samples.targets is not None
     value = np.asarray(samples.targets[np.array([row])][0])
-    if (
-        value.ndim == 0
-        and value.dtype.kind in "iu"
-        and table.classes
-        and 0 <= int(value) < len(table.classes)
-    ):
-        return table.classes[int(value)]
+    if value.ndim == 0 and value.dtype.kind in "iu" and 0 <= int(value) < len(names):
+        return names[int(value)][:MAX_LABEL_CHARACTERS]
     if value.dtype.kind not in "biuf":
-        return str(value)[:200]
+        return str(value)[:MAX_LABEL_CHARACTERS]
     return float(value) if value.ndim == 0 else [float(v) for v in value.reshape(-1)[:MAX_LABEL_NUMBERS]]

@@ -110,10 +110,12 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
 def _as_named(
     original: ir.Model, static: Static, result: StepResult, chosen: Mapping[str, int], context: Context
 ) -> StepResult:
-    """With the bits that the recipe names. Raises `invalid_request` where there is no such layer."""
+    """With the bits that the recipe names. Raises `invalid_request` where there is no such layer, or it stays float."""
     known = {str(node.name) for node in static.selection().weighted}
     if unknown := sorted(chosen.keys() - known):
-        detail = f"bits names {unknown[0]!r}, and there is no such layer with weights. The layers are {_few(known)}."
+        reasons = {row["name"]: row["reason"] for row in result.details["layers"]}
+        why = f"stays float: {reasons[unknown[0]]}" if unknown[0] in reasons else "is no layer with weights"
+        detail = f"bits names {unknown[0]!r}, which {why}. The layers are {_few(known)}."
         raise Refusal("invalid_request", detail, field="recipe.steps.bits")
     quantized = _quantized(static, chosen) if chosen else original
     details = {
@@ -122,7 +124,8 @@ def _as_named(
         "size_ratio": round(context.file_bytes(quantized) / context.file_bytes(original), 4),
         "layers": _rows(result, NOT_MEASURED, chosen),
     }
-    return replace(result, model=quantized, changed=len(chosen), details=details)
+    notes = result.notes if chosen else []  # they are of a model that is quantized
+    return replace(result, model=quantized, changed=len(chosen), details=details, notes=notes)
 
 
 def _few(names: Collection[str]) -> str:

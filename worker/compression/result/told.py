@@ -16,6 +16,10 @@ CUT_SHORT: Final = Attributions(
     why="the work was ended before it was. A report page that is made later measures it."
 )
 """What the report says from before they are measured."""
+NOT_MADE_UP_FOR: Final = Attributions(
+    why="the work was ended before it was, and for this page it could not be made up for."
+)
+"""What a page says that was made later, of such a report, without measuring them."""
 
 
 def write_results(

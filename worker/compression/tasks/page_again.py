@@ -16,6 +16,7 @@ from worker.compression.progress import Progress
 from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.fidelity.measured import measured_attributions
 from worker.compression.result.page.write import write_page
+from worker.compression.result.told import CUT_SHORT, NOT_MADE_UP_FOR
 from worker.compression.upload.upload import open_upload
 
 
@@ -45,6 +46,8 @@ def page_again(
         if materials is not None and materials.options.explain:
             seen = measured_attributions(artifact, materials)
             told = told if told.fidelity is not None else seen.told_in(told)
+        elif CUT_SHORT.note in told.notes:
+            told = NOT_MADE_UP_FOR.told_in(told)
         if not write_page(told, artifact, recipe, materials, out_dir, names, seen):
             raise Refusal("step_failed", "The page could not be made; the operator's log has the details.")
 

@@ -61,6 +61,20 @@ def test_pictures_come_back_from_their_normalisation_with_the_names_of_their_cla
     assert -1 <= shown.inputs["x"].min < shown.inputs["x"].max <= 1
 
 
+def test_labels_have_the_names_that_the_declaration_numbers_them_by(tmp_path: Path) -> None:
+    model = saved(tmp_path / "m.onnx", ["N", 3, 6, 5], [1, 4])
+    blank = encoded(np.zeros((6, 5, 3), np.uint8))
+    data = zip_of(tmp_path / "p.zip", {"cat/0.png": blank, "dog/1.png": blank})
+    declaration = Declaration.model_validate(
+        {
+            "inputs": {"x": {"from": "image", "crop": [6, 5]}},
+            "targets": {"from": "folder", "classes": ["dog", "fox", "cat"]},
+        }
+    )
+    shown = preview(Source(data, declaration), model, 2, tmp_path, max_unpacked_bytes=CAP)
+    assert shown.labels == ["cat", "dog"]
+
+
 def test_numbers_that_look_unprepared_are_noted(tmp_path: Path) -> None:
     model = saved(tmp_path / "m.onnx", ["N", "C", "H", "W"], [1, 4])
     np.savez(tmp_path / "d.npz", x=np.zeros((3, 9, 9, 3), np.uint8))

@@ -114,7 +114,8 @@ def test_what_was_chosen_for_speed_is_done_again_without_measuring(tmp_path: Pat
 
 def test_no_layers_in_few_bits_are_the_model_as_it_was(tmp_path: Path) -> None:
     made = mixed(digits_net(), tmp_path, digits_samples(tmp_path), max_size_ratio=0.5, bits={})
-    assert made.changed == 0
+    assert (made.changed, made.notes) == (0, [])
+    assert ir.to_proto(made.model).opset_import == ir.to_proto(digits_net()).opset_import
     assert weight_bytes(made.model) == weight_bytes(digits_net())
 
 
@@ -123,7 +124,18 @@ def test_bits_of_a_layer_that_is_none_are_refused_with_the_names_there_are(tmp_p
     found = refusal(lambda: mixed(digits_net(), tmp_path, data, max_size_ratio=0.5, bits={"fc9": 8}))
     assert found is not None
     assert found.code == "invalid_request"
-    assert "'fc9'" in found.detail
+    assert "'fc9', which is no layer with weights" in found.detail
+
+
+def test_bits_of_a_layer_that_a_pattern_leaves_float_are_refused_with_the_reason(tmp_path: Path) -> None:
+    data, net = digits_samples(tmp_path), digits_net()
+    found = refusal(
+        lambda: mixed(net, tmp_path, data, max_size_ratio=0.5, bits={"conv1": 8}, exclude=["conv1"])
+    )
+    assert found is not None
+    assert found.detail == (
+        "bits names 'conv1', which stays float: excluded by pattern. The layers are conv2, head/gemm."
+    )
 
 
 @pytest.mark.usefixtures("all_told")

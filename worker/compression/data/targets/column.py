@@ -13,8 +13,6 @@ from worker.compression.data.table import Table, Texts
 from worker.compression.data.targets.class_map import class_map
 from worker.compression.ir.arrays import Array
 
-LABEL: Final = "label"
-"""The column that the classes of a table are those of."""
 MAX_CLASSES: Final = 100_000
 UNKNOWN: Final = -1
 ROWS_AT_A_TIME: Final = 2**14
@@ -47,8 +45,7 @@ def column_labels(target: ColumnTarget, table: Table) -> ColumnLabels:
 def _read(target: ColumnTarget, table: Table) -> ColumnLabels:
     column = table.columns.get(target.column)
     if isinstance(column, np.ndarray):
-        named = class_map(table.classes, target.classes) if target.column == LABEL else None
-        return _numbers(target, column if named is None else named[column], table.classes)
+        return _numbers(target, column, table.classes if target.column == table.class_column else None)
     if isinstance(column, Texts):
         return _words(target, column)
     raise Refusal(
@@ -60,14 +57,18 @@ def _read(target: ColumnTarget, table: Table) -> ColumnLabels:
 
 
 def _numbers(target: ColumnTarget, column: Array, classes: list[str] | None) -> ColumnLabels:
-    """Numbers are labels as they are, whole ones that became reals for a missing value whole again."""
-    classes = classes if target.classes is None else target.classes
+    """Numbers are labels as they are, whole ones that became reals for a missing value whole again; those of the data's
+    own `classes` are numbered by the declared ones."""
     bad = np.zeros(0, np.int64)
     if column.dtype.kind == "f" and not (finite := np.isfinite(column)).all():
         bad = np.flatnonzero(~finite.reshape(len(column), -1).all(axis=1))
         column = np.where(finite, column, 0)
         column = column.astype(np.int64) if (column == np.round(column)).all() else column
-    return ColumnLabels(target.column, column, bad, classes)
+    if (places := class_map(classes, target.classes)) is not None:
+        strange = (column < 0) | (column >= len(places))
+        bad = np.union1d(bad, np.flatnonzero(strange.reshape(len(column), -1).any(axis=1)))
+        column = places[np.where(strange, 0, column).astype(np.int64)]
+    return ColumnLabels(target.column, column, bad, classes if target.classes is None else target.classes)
 
 
 def _words(target: ColumnTarget, column: Texts) -> ColumnLabels:

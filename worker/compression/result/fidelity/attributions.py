@@ -33,11 +33,16 @@ class Attributions:
     output: str = ""
     why: str | None = None
 
+    @property
+    def note(self) -> str:
+        """Says in a report why there are none."""
+        return f"{NOT_MEASURED}{self.why}"
+
     def told_in(self, report: Report) -> Report:
         """The report with its `fidelity`, or a note that says why there is none, in place of an earlier such note."""
         notes = [note for note in report.notes if not note.startswith(NOT_MEASURED)]
         if not self.entries:
-            return report.model_copy(update={"notes": [*notes, f"{NOT_MEASURED}{self.why}"]})
+            return report.model_copy(update={"notes": [*notes, self.note]})
         known = [entry.spearman for entry in self.entries if entry.spearman is not None]
         fidelity = Fidelity(
             method=self.method,

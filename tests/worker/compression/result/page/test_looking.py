@@ -134,6 +134,45 @@ def test_masks_differ_by_their_pixels_and_those_are_marked_on_the_picture(tmp_pa
     assert min(mark.x for mark in card.drawing.marks) == 50
 
 
+def test_classes_have_the_names_that_the_declaration_numbers_them_by(tmp_path: Path) -> None:
+    """Whatever order the data has them in: here that of the alphabet."""
+    for name, weights in (("model", [[1.0, -1.0]]), ("artifact", [[-1.0, 1.0]])):
+        text = "(float[N,1] x) => (float[N,2] y) { y = MatMul (x, w) }"
+        graph = parse(text, {"w": np.array(weights, np.float32)}, opset=17, ir_version=8)
+        onnx.save(graph, tmp_path / f"{name}.onnx")
+    (tmp_path / "animals.csv").write_text("size,kind\n1,dog\n2,dog\n-3,cat\n")
+    declaration = Declaration.model_validate(
+        {
+            "inputs": {"x": {"from": "table", "columns": ["size"]}},
+            "targets": {"from": "column", "column": "kind", "classes": ["dog", "cat"]},
+        }
+    )
+    data = Source(tmp_path / "animals.csv", declaration)
+    seen = looked(tmp_path, data, task="classification", metric="top1")
+    said = [(sample.before, sample.after, sample.truth) for sample in seen.samples]
+    assert ("cat (3)", "dog (3)", "cat") in said
+    assert seen.confusion is not None
+    assert seen.confusion.classes == ["dog", "cat"]
+
+
+def test_names_of_classes_are_no_longer_than_a_page_has_room_for(tmp_path: Path) -> None:
+    """Words of a column are names of classes, and a word may be a whole text."""
+    (tmp_path / "texts.csv").write_text(f"size,kind\n1,{'a' * 100_000}\n2,dog\n")
+    graph = parse("(float[N,1] x) => (float[N,1] y) { y = Neg (x) }", {}, opset=17, ir_version=8)
+    onnx.save(graph, tmp_path / "m.onnx")
+    declaration = Declaration.model_validate(
+        {
+            "inputs": {"x": {"from": "table", "columns": ["size"]}},
+            "targets": {"from": "column", "column": "kind"},
+        }
+    )
+    upload = open_upload(tmp_path / "m.onnx", tmp_path / "scratch", max_unpacked_bytes=2**30)
+    data = Data(evaluation=Source(tmp_path / "texts.csv", declaration))
+    materials = Materials(upload, data, tmp_path / "scratch", tmp_path / "curves", Silent(), Options())
+    names = Pair.of(Subject(report(), tmp_path / "m.onnx", RECIPE, materials), materials).classes
+    assert (names[1], len(names[0]) <= 100) == ("dog", True)
+
+
 def test_rows_of_a_table_are_shown_by_their_values(tmp_path: Path) -> None:
     for name, weight in (("model", 1.0), ("artifact", 2.0)):
         text = "(float[N,2] x) => (float[N,1] y) { y = MatMul (x, w) }"
@@ -218,6 +257,13 @@ def test_the_order_of_boxes_and_those_without_confidence_change_no_answer(
     random.shuffle(shuffled)
     assert same(answer(finds), answer(shuffled))
     assert same(answer(shuffled), answer(finds))
+
+
+def test_of_many_boxes_none_is_left_out_of_the_comparison() -> None:
+    """Pictures of crowds: the sixty boxes that both have do not make the answers the same."""
+    crowd: list[Any] = [((20 * place, 0, 9, 9), 0, 0.9) for place in range(80)]
+    assert answer(crowd).text == "80 × class 0"
+    assert not same(answer(crowd[:60]), answer(crowd))
 
 
 @given(FINDS)

@@ -31,6 +31,7 @@ from worker.compression.result.page.looking.timed import timed
 from worker.compression.result.page.seen import Confusion, Sample, Seen, Spread, Times
 from worker.compression.result.page.subject import Subject
 from worker.compression.result.page.write import MAX_BYTES, page_of, write_page
+from worker.compression.result.told import CUT_SHORT
 from worker.compression.tasks.page_again import JobFiles, page_again
 from worker.compression.upload.upload import open_upload
 
@@ -159,6 +160,18 @@ def test_an_older_report_is_made_into_the_same_sections(
     assert {*ids[0]} - {*ids[1]} <= {"samples", "histograms", "classes"}
     assert "samples" not in ids[1]
     assert "is gone" in (tmp_path / "without" / "page.html").read_text()
+
+
+def test_a_page_that_is_made_later_without_fidelity_promises_none(
+    made: tuple[Report, Path], tmp_path: Path
+) -> None:
+    """Its report was cut short, and the data is gone by now."""
+    cut_short = CUT_SHORT.told_in(made[0])
+    (tmp_path / "report.json").write_text(cut_short.model_dump_json())
+    page_again(tmp_path / "report.json", made[1] / "artifact.onnx", RECIPE, None, tmp_path, Silent(), NAMES)
+    page = (tmp_path / "page.html").read_text()
+    assert "A report page that is made later" not in page
+    assert "could not be made up for" in page
 
 
 class Kept(Silent):

@@ -51,6 +51,7 @@ class ColumnFiles:
         self.faults: list[str] = []
         self.notes: list[str] = []
         self.classes: list[str] | None = None
+        self.class_column = ""
         self._missing: dict[int, list[Array]] = {}
         self._ends: dict[int, int] = {}
 
@@ -125,7 +126,8 @@ class ColumnFiles:
             self._finish(number, column)
         index = {
             "rows": self.rows, "skipped": self.skipped, "faults": self.faults, "notes": self.notes,
-            "classes": self.classes, "columns": [asdict(column) for column in self.columns],
+            "classes": self.classes, "class_column": self.class_column,
+            "columns": [asdict(column) for column in self.columns],
         }  # fmt: skip
         (self.folder / INDEX).write_text(json.dumps(index))
         self.folder.replace(target)
@@ -204,7 +206,12 @@ def _opened(folder: Path) -> Table:
             missing = np.fromfile(folder / f"{number}.missing", np.int64)
             columns[column.name] = _column(folder, number, column, index["rows"], missing)
     return Table(
-        columns, index["classes"], skipped=index["skipped"], notes=index["notes"], faults=index["faults"]
+        columns,
+        index["classes"],
+        index.get("class_column", "label"),
+        skipped=index["skipped"],
+        notes=index["notes"],
+        faults=index["faults"],
     )
 
 

@@ -31,7 +31,7 @@ def write_parquet(paths: Sequence[Path], files: ColumnFiles) -> None:
             if schema is None:
                 schema = file.schema_arrow
                 writer.begin(schema)
-                files.classes = _classes(schema)
+                files.class_column, files.classes = _classes(schema)
             elif not schema.equals(file.schema_arrow):
                 raise Refusal(
                     "invalid_dataset",
@@ -67,7 +67,7 @@ def write_opened(
     known. Refuses as `write_parquet` does."""
     writer, schema = ArrowWriter(files, holds), file.schema_arrow
     writer.begin(pa.schema([item for item in schema if item.name in columns]))
-    files.classes = _classes(schema)
+    files.class_column, files.classes = _classes(schema)
     _write(file, writer, None if group is None else [group])
 
 
@@ -97,12 +97,12 @@ def _texts(schema: pa.Schema) -> list[str]:
     return [item.name for item in schema if any(is_kind(item.type) for is_kind in is_text)]
 
 
-def _classes(schema: pa.Schema) -> list[str] | None:
-    """Read the names of the one column of classes, where Hugging Face's `datasets` wrote the file."""
+def _classes(schema: pa.Schema) -> tuple[str, list[str] | None]:
+    """Read which is the one column of classes, and their names, where Hugging Face's `datasets` wrote the file."""
     try:
         features: dict[str, Any] = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-        names = [f["names"] for f in features.values() if f.get("_type") == "ClassLabel"]
+        named = [(column, f["names"]) for column, f in features.items() if f.get("_type") == "ClassLabel"]
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError):
-        return None
-    fits = len(names) == 1 and isinstance(names[0], list) and all(isinstance(n, str) for n in names[0])
-    return [str(name) for name in names[0]] if fits else None
+        named = []
+    column, names = named[0] if len(named) == 1 else ("", None)
+    return column, names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None

@@ -112,7 +112,7 @@ def open_row_groups(path: Path, target: Path, limit: int) -> Table:
         if name in opened.columns:
             columns[name] = _grouped(name, first.tolist(), part, opened.columns[name])
     ordered = {name: columns[name] for name in schema.names if name in columns}
-    return Table(ordered, table.classes, notes=notes)
+    return Table(ordered, table.classes, table.class_column, notes=notes)
 
 
 def _part(

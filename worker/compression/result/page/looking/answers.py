@@ -12,7 +12,6 @@ from worker.compression.measure.quality.decode.detections import Detections, iou
 from worker.compression.measure.quality.decode.plain import classes_at
 
 Box = tuple[float, float, float, float]
-MOST_BOXES: Final = 50
 SAME_PLACE: Final = 0.5
 """Intersection over union from which on two boxes of a class are the same thing."""
 OTHER_PIXELS: Final = 0.01
@@ -78,7 +77,7 @@ def _class(scores: Any, names: list[str]) -> Answer:
 
 
 def _detected(each: Detections, names: list[str], confident: float) -> Answer:
-    sure = np.flatnonzero(each.scores >= confident)[:MOST_BOXES]
+    sure = np.flatnonzero(each.scores >= confident)
     classes = each.classes[sure].tolist()
     kinds = [named(number, names) for number in classes]
     counted = ", ".join(f"{kinds.count(kind)} × {kind}" for kind in sorted(set(kinds))[:5])

@@ -21,6 +21,8 @@ SHOWN: Final = 12
 MAX_CLASSES: Final = 200
 GRID: Final = 16
 """Patches along each side of a mask."""
+MOST_BOXES: Final = 50
+"""Drawn on a picture, the surest; all of them are compared."""
 
 
 @dataclass
@@ -133,8 +135,8 @@ def _sample(
         truth=truth,
         distance=distance,
         picture=picture,
-        boxes_before=[_share(box, size) for box in before.boxes],
-        boxes_after=[_share(box, size) for box in after.boxes],
+        boxes_before=[_share(box, size) for box in before.boxes[:MOST_BOXES]],
+        boxes_after=[_share(box, size) for box in after.boxes[:MOST_BOXES]],
     )
 
 

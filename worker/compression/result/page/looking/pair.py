@@ -10,7 +10,7 @@ import onnx_ir as ir
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Report
-from worker.compression.data.declared import completed
+from worker.compression.data.declared import class_names, completed
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
@@ -20,10 +20,13 @@ from worker.compression.machine.threads import usable_threads
 from worker.compression.materials import Materials
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files
+from worker.compression.result.page.marks import shortened
 from worker.compression.result.page.subject import Subject
 
 SECONDS: Final = 30.0
 """For all that is looked at; what is slower is looked at as far as that goes."""
+MOST_OF_A_NAME: Final = 100
+"""Characters of the name of a class: it may be a text."""
 
 
 class Unseen(Exception):
@@ -84,10 +87,14 @@ class Pair:
         assert samples is not None
         return samples
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
-        """Names of the classes that the evaluation knows, by their numbers; empty for none."""
-        return [] if self.materials.data.evaluation is None else self.table.classes or []
+        """Names of the classes that the evaluation knows, by the numbers that its declaration gives them, as far as
+        there is room for them; empty for none."""
+        if self.materials.data.evaluation is None:
+            return []
+        names = class_names(self.declaration.targets, self.table) or []
+        return [shortened(name, MOST_OF_A_NAME) for name in names]
 
     @cached_property
     def networks(self) -> tuple[Network, Network]:
