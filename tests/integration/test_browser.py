@@ -110,7 +110,7 @@ def assert_it_is_shown(page: Page) -> None:
 
 
 def assert_its_report_opens(page: Page) -> None:
-    """As a page, on which a link within leads on though nothing can run. The model has the first name that it came by."""
+    """As a page, on which a link within leads on though nothing can run. Its model has the first name that it had."""
     page.get_by_role("link", name="Report", exact=True).click()
     expect(page).to_have_title(re.compile(r"^model(\.onnx)?, <b>digits</b>: weight_only – Winnow report$"))
     page.get_by_role("link", name="Layers", exact=True).click()
