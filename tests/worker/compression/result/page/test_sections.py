@@ -77,4 +77,4 @@ def test_a_recipe_that_is_too_long_for_a_page_is_in_the_bundle() -> None:
     long = replace(subject({}), recipe=Recipe.model_validate({"steps": [int8]}))
     said = recipe.section(long).blocks[-1]
     assert isinstance(said, Paragraph)
-    assert "recipe.json" in said.text
+    assert "The bundle has it" in said.text
