@@ -120,7 +120,12 @@ def test_run_does_it_all_and_leaves_nothing_but_the_result(
 
 @pytest.mark.parametrize(
     ("phrase", "number"),
-    [("starting a service", signal.SIGINT), ("starting a service", signal.SIGHUP), ("job_", signal.SIGTERM)],
+    [
+        ("starting a service", signal.SIGINT),
+        ("starting a service", signal.SIGHUP),
+        ("job_", signal.SIGINT),
+        ("job_", signal.SIGTERM),
+    ],
 )
 def test_an_interrupted_run_stops_all_it_started(
     files: Digits, tmp_path: Path, phrase: str, number: signal.Signals
