@@ -1,5 +1,6 @@
 """What both models look at: known attributions of a linear model, and how alike two models rank the parts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from worker.compression.measure.network import Network
 from worker.compression.options import Options
 from worker.compression.progress import Silent
 from worker.compression.result.fidelity.attribution import attributed, differentiable, runnable
+from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.fidelity.fidelity import attributions
 from worker.compression.result.fidelity.parts import grid_of, parts_of, summed
 from worker.compression.result.page.marks import Rect
@@ -66,19 +68,25 @@ def test_every_element_is_in_one_of_few_parts(shape: tuple[int, ...], grid: tupl
     assert [*np.unique(parts)] == [*range(grid[0] * grid[1])]
 
 
-def test_a_model_looks_at_what_it_looks_at(tmp_path: Path) -> None:
-    """Compared with itself every rank correlation is 1; without data there is a reason in place of numbers."""
-    files = digits(tmp_path)
-    upload = open_upload(files.model, tmp_path / "scratch", max_unpacked_bytes=2**30)
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Materials, Attributions]:
+    """A model of digits, compared with itself."""
+    folder = tmp_path_factory.mktemp("looked")
+    files = digits(folder)
+    upload = open_upload(files.model, folder / "scratch", max_unpacked_bytes=2**30)
     data = Data(evaluation=Source(files.data, DECLARATION, EVALUATION))
     options = Options(Evaluation(metric="top1"), explain=True)
-    materials = Materials(upload, data, tmp_path / "scratch", tmp_path / "curves", Silent(), options)
-    seen = attributions(files.model, materials)
+    materials = Materials(upload, data, folder / "scratch", folder / "curves", Silent(), options)
+    return files.model, materials, attributions(files.model, materials)
+
+
+def test_a_model_looks_at_what_it_looks_at(looked: tuple[Path, Materials, Attributions]) -> None:
+    """Compared with itself every rank correlation is 1; without data there is a reason in place of numbers."""
+    model, materials, seen = looked
     assert (seen.method, len(seen.entries), seen.why) == ("integrated_gradients", 16, None)
     assert [entry.spearman for entry in seen.entries] == pytest.approx([1.0] * 16)
     assert all(len(entry.before) == 64 and np.abs(entry.before).max() > 0 for entry in seen.entries)
-    nothing = Materials(upload, Data(), tmp_path / "scratch", tmp_path / "curves", Silent(), options)
-    assert attributions(files.model, nothing).why == "there is no data to look at."
+    assert attributions(model, replace(materials, data=Data())).why == "there is no data to look at."
 
 
 def test_a_table_is_explained_by_its_columns_in_bars_before_and_after(tmp_path: Path) -> None:
@@ -116,14 +124,9 @@ def test_a_table_is_explained_by_its_columns_in_bars_before_and_after(tmp_path: 
     }
 
 
-def test_a_picture_is_explained_by_patches_over_it(tmp_path: Path) -> None:
-    files = digits(tmp_path)
-    upload = open_upload(files.model, tmp_path / "scratch", max_unpacked_bytes=2**30)
-    data = Data(evaluation=Source(files.data, DECLARATION, EVALUATION))
-    options = Options(Evaluation(metric="top1"), explain=True)
-    materials = Materials(upload, data, tmp_path / "scratch", tmp_path / "curves", Silent(), options)
-    seen = attributions(files.model, materials)
-    drawn = fidelity_section(Subject(seen.told_in(report()), files.model, None, materials, seen))
+def test_a_picture_is_explained_by_patches_over_it(looked: tuple[Path, Materials, Attributions]) -> None:
+    model, materials, seen = looked
+    drawn = fidelity_section(Subject(seen.told_in(report()), model, None, materials, seen))
     assert drawn is not None
     cards = drawn.blocks[-1].cards  # type: ignore[union-attr]
     assert len(cards) == 2 * 6
