@@ -42,7 +42,9 @@ def show_compress(
     model = views.model(uploads.find(service, owner, "model", id))
     data = _data(query, model, service, owner)
     listed = datasets.list_datasets(request, service, owner, Page(limit=CHOICES, after=None)).items
-    chosen, newest = {each.dataset.id: each.dataset for each in data.chosen}, {it.id: it for it in listed}
+    chosen = {each.dataset.id for each in data.chosen}
+    newest = {it.id: it for it in listed if it.id not in chosen}
+    fitting = {id for id, it in newest.items() if feeds(it, model)}
     return page(
         request,
         "compress.html",
@@ -52,8 +54,11 @@ def show_compress(
         query=query,
         roles=[(role, HINTS[role]) for role in ROLES],
         no_data=NONE,
-        offered=[it for it in (chosen | newest).values() if feeds(it, model)],
-        unread=[it for id, it in newest.items() if id not in chosen and not feeds(it, model)],
+        offered=[
+            *(each.dataset for each in data.chosen if each.fits),
+            *(it for id, it in newest.items() if id in fitting),
+        ],
+        unread=[it for id, it in newest.items() if id not in fitting],
         kinds=[*KINDS],
         suiting=recommended(id, data, service, owner) if model.state == "ready" else [],
         described={info.name: info for info in all_presets()},

@@ -65,6 +65,7 @@ def _list_facts(lists: MappedLists) -> ArrayFacts:
 def numbers_facts(array: Array) -> ArrayFacts:
     """Describe type, shape and range of an array, read piece by piece."""
     low, high, first = _range(array) if array.dtype.kind in NUMERIC else (math.inf, -math.inf, None)
+    axes = one_hot_axes(array) if (low, high) == (0, 1) else []
     return ArrayFacts(
         dtype=array.dtype.name,
         shape=list(array.shape),
@@ -73,8 +74,8 @@ def numbers_facts(array: Array) -> ArrayFacts:
         finite=first is None,
         first_not_finite=first,
         whole=low <= high and first is None and is_whole(array),
-        one_hot=(low, high) == (0, 1) and is_one_hot(array),
-        one_hot_axes=one_hot_axes(array) if (low, high) == (0, 1) else [],
+        one_hot=1 in axes or ((low, high) == (0, 1) and is_one_hot(array)),
+        one_hot_axes=axes,
     )
 
 
