@@ -6,10 +6,9 @@ from typing import Final
 from winnow.contract.bundle.files import ARTIFACT
 from winnow.contract.model import TensorSpec
 from winnow.contract.report import Latency
+from winnow.contract.target import OPENVINO_ARITHMETIC
 
 CPU: Final = "CPUExecutionProvider"
-EXACT: Final = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
-"""By itself OpenVINO takes bfloat16 on CPUs with AMX, and 8-bit activations before compressed weights."""
 NUMPY: Final = frozenset(
     {
         *("float16", "float32", "float64", "bool"),
@@ -37,7 +36,7 @@ def openvino_lines(feed: str) -> str:
         [
             "import numpy as np",
             "import openvino as ov",
-            f"as_measured = {EXACT!r}",
+            f"as_measured = {OPENVINO_ARITHMETIC!r}",
             f"model = ov.Core().compile_model({ARTIFACT!r}, 'CPU', as_measured)",
             f"feed = {feed}",
             "outputs = model(feed)",

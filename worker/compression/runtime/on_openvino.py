@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from winnow.contract.target import OPENVINO_ARITHMETIC
 from worker.compression.runtime.executable import CannotConvert
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing OpenVINO would report to Intel
@@ -18,8 +19,7 @@ CPU: Final = "CPU"
 SETTINGS: Final[dict[str, Any]] = {
     "PERFORMANCE_HINT": "LATENCY",
     "NUM_STREAMS": 1,
-    "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 on CPUs with AMX, whatever the file says
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else 8-bit activations before compressed weights
+    **OPENVINO_ARITHMETIC,
     "ENABLE_CPU_PINNING": False,  # models take turns: two on the same core, or one on a busy one
 }
 
