@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx import helper
 
-from tests.support.small_nets import model_of
+from tests.support.small_nets import model, model_of
 
 
 def small_transformer(
@@ -74,3 +74,21 @@ class _Net:
         if self.pre:
             return self.op("Add", [x, added], made)
         return self.norm(self.op("Add", [x, added], f"sum_{made}"), made)
+
+
+def folded_attention(heads: int, width: int) -> ir.Model:
+    """One attention over steps that come first, as torch writes it: [T, N, W] → [N · heads, T, d]."""
+    text = f"""(float[5,N,{width}] x) => (float[5,N,{width}] y) {{
+        v = MatMul (x, w)
+        parts = Reshape (v, apart)
+        values = Transpose <perm = [1, 0, 2]> (parts)
+        keys = Transpose <perm = [1, 2, 0]> (parts)
+        scores = MatMul (values, keys)
+        shares = Softmax <axis = -1> (scores)
+        mixed = MatMul (shares, values)
+        turned = Transpose <perm = [1, 0, 2]> (mixed)
+        joined = Reshape (turned, together)
+        y = Add (x, joined)
+    }}"""
+    weights = {"apart": np.array([5, -1, width // heads]), "together": np.array([5, -1, width])}
+    return model(text, weights | {"w": np.eye(width, dtype=np.float32)})

@@ -7,7 +7,7 @@ import pytest
 from tests.support import graphs
 from tests.support.residual_nets import residual_net
 from tests.support.small_nets import model
-from tests.support.small_transformer import small_transformer
+from tests.support.small_transformer import folded_attention, small_transformer
 from worker.compression.graph.blocks import states as states_module
 from worker.compression.graph.blocks.attention import AttentionValue, attention_values
 from worker.compression.graph.blocks.states import State, hidden_states
@@ -28,17 +28,7 @@ def test_a_transformer_has_one_state_for_each_layer_and_one_value_for_each_atten
 def test_values_whose_heads_are_folded_into_the_samples_are_taken_behind_that(heads: int) -> None:
     """torch folds heads of steps that come first: [T, N, W] → [T, N · heads, d] → [N · heads, T, d]. Before the fold
     their first axis is time, and relations would be those of samples."""
-    text = """(float[5,N,8] x) => (float y) {
-        v = MatMul (x, w)
-        folded = Reshape (v, shape)
-        values = Transpose <perm = [1, 0, 2]> (folded)
-        keys = Transpose <perm = [1, 2, 0]> (folded)
-        scores = MatMul (values, keys)
-        weights = Softmax <axis = -1> (scores)
-        y = MatMul (weights, values)
-    }"""
-    weights = {"w": np.eye(8, dtype=np.float32), "shape": np.array([5, -1, 8 // heads])}
-    assert attention_values(model(text, weights)) == [AttentionValue("values", heads)]
+    assert attention_values(folded_attention(heads, 8)) == [AttentionValue("values", heads)]
 
 
 def test_a_network_that_is_activated_behind_each_block_has_its_states_there() -> None:

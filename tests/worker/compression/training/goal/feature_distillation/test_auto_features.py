@@ -1,12 +1,11 @@
 """What should agree is found from the blocks of both networks."""
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 
 from tests.support.refusals import refusal
 from tests.support.small_nets import model
-from tests.support.small_transformer import small_transformer
+from tests.support.small_transformer import folded_attention, small_transformer
 from worker.compression.training.goal.feature_distillation import auto_features as module
 from worker.compression.training.goal.feature_distillation.auto_features import auto_features
 from worker.compression.training.goal.feature_distillation.features import Feature
@@ -21,26 +20,8 @@ def test_every_second_layer_of_a_teacher_is_learned_from_and_the_last_attention(
     )
 
 
-def folded(heads: int, width: int) -> ir.Model:
-    """One attention over steps that come first, as torch writes it: [T, N, W] → [N · heads, T, d]."""
-    text = f"""(float[5,N,{width}] x) => (float[5,N,{width}] y) {{
-        v = MatMul (x, w)
-        parts = Reshape (v, apart)
-        values = Transpose <perm = [1, 0, 2]> (parts)
-        keys = Transpose <perm = [1, 2, 0]> (parts)
-        scores = MatMul (values, keys)
-        shares = Softmax <axis = -1> (scores)
-        mixed = MatMul (shares, values)
-        turned = Transpose <perm = [1, 0, 2]> (mixed)
-        joined = Reshape (turned, together)
-        y = Add (x, joined)
-    }}"""
-    weights = {"apart": np.array([5, -1, width // heads]), "together": np.array([5, -1, width])}
-    return model(text, weights | {"w": np.eye(width, dtype=np.float32)})
-
-
 def test_heads_that_are_folded_into_the_samples_are_counted_on_both_sides() -> None:
-    *_, pair = auto_features(folded(2, 8), folded(4, 16))
+    *_, pair = auto_features(folded_attention(2, 8), folded_attention(4, 16))
     assert pair == Feature("values", "values", 1.0, "relations", (2, 4))
 
 
