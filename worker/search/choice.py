@@ -5,26 +5,28 @@
 `harm` counts only where nothing is required of the quality. Nothing is handed over that is worse than the upload: where
 that meets everything itself, a trial has to meet it too, and to be better.
 
-Of those that cost nearly as little as the best the one goes first that the final likeliest proves: the best of many on
-the selection part is partly lucky there.
+Of those that meet what is required on the selection part the one goes first that is worth most, since the final may
+refuse it, and then the upload is what is left:
+
+    worth = chance that the final confirms it · ln(cost of the upload / its cost)
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
+from math import exp, inf, log
 from typing import Final, Literal
 
 from app.storage.records import Trial
 from winnow.contract.recipe import MetricBounds, Requirements
-from worker.search.measured import Result, chance, cost, harm, speedup_interval, violation
+from worker.search.measured import Result, chance, cost, harm, is_sure, speedup_interval, violation
 from worker.search.plan import Plan
 from worker.search.rows import complete, trials
 
 MOST_FINALISTS: Final = 3
 TELLING_SPEEDUP: Final = 1.02
 """Two sessions of one file differ by up to 2 %."""
-NEARLY: Final = 1.02
 TELLING_CHANCE: Final = 0.05
+LEAST_COST: Final = 1e-9
 
 UNHARMED: Final = frozenset(
     {"max_metric_drop", "max_relative_drop", "min_cosine", "min_snr_db", "min_agreement"}
@@ -37,7 +39,7 @@ Key = tuple[float, float, float, float, int, int]
 @dataclass(frozen=True)
 class Choice:
     """`best` meets everything, `closest` does not and nothing does, `upload`: nothing is better. `finalists` are the
-    trials that the final compares, the likeliest first; none where it is the upload."""
+    trials that the final compares, the first the one worth most; none where it is the upload."""
 
     kind: Literal["best", "closest", "upload"]
     finalists: list[Trial]
@@ -46,7 +48,7 @@ class Choice:
 def choose(plan: Plan, rows: Iterable[Trial]) -> Choice:
     """Choose what goes into the final."""
     ranked = rank(plan, complete(trials(rows)))
-    meeting = _likeliest_first(plan, [row for row in ranked if violation(_result(row)) == 0])
+    meeting = _by_worth(plan, [row for row in ranked if violation(_result(row)) == 0])
     if upload_meets(plan, ranked):
         better = [row for row in meeting if is_better_than_upload(plan, _result(row))]
         return Choice("best", _finalists(plan, better)) if better else Choice("upload", [])
@@ -55,25 +57,27 @@ def choose(plan: Plan, rows: Iterable[Trial]) -> Choice:
     return Choice("closest", ranked[:1]) if ranked else Choice("upload", [])
 
 
-def _likeliest_first(plan: Plan, ranked: list[Trial]) -> list[Trial]:
-    """Of those next to the first; the others behind them, in their order."""
-    if not ranked:
-        return []
-    _, least_harm, least, *_ = key_of(plan, ranked[0])
+def _by_worth(plan: Plan, ranked: list[Trial]) -> list[Trial]:
+    """Of those that harm equally little. Where the upload costs more than can be told, or misses something itself, the
+    dearest stands for it, and to be accepted at all counts as much as e times less."""
+    if plan.objective == "quality":
+        return ranked
+    prices = {row.id: max(key_of(plan, row)[2], LEAST_COST) for row in ranked}
+    known = _upload_cost(plan) if upload_meets(plan, ranked) else None
+    upload = known or exp(1) * max((price for price in prices.values() if price < inf), default=1.0)
 
-    def place(row: Trial) -> tuple[bool, float]:
-        _, harmed, price, *_ = key_of(plan, row)
-        is_near = harmed == least_harm and 0 < price <= NEARLY * least
-        return not is_near, -chance(_result(row)) if is_near else 0.0
+    def place(row: Trial) -> tuple[float, float]:
+        return harm_of(plan, _result(row)), -chance(_result(row)) * (log(upload) - log(prices[row.id]))
 
     return sorted(ranked, key=place)
 
 
 def best_cost(plan: Plan, rows: Iterable[Trial]) -> float | None:
-    """What the best so far costs that meets everything and harms nothing, the upload included; None without any."""
+    """What the best so far costs that surely meets everything and harms nothing, the upload included; None without
+    any."""
     ended = complete(trials(rows))
-    keys = [key_of(plan, row) for row in ended]
-    costs = [price for far, harmed, price, *_ in keys if far == 0 and harmed == 0 and price < inf]
+    sure = [row for row in ended if is_sure(_result(row)) and harm_of(plan, _result(row)) == 0]
+    costs = [price for row in sure if (price := cost(_result(row), plan.objective)) is not None]
     upload = _upload_cost(plan) if upload_meets(plan, ended) else None
     return min([*costs, *([] if upload is None else [upload])], default=None)
 

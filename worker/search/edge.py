@@ -1,12 +1,13 @@
 """The search for the edge of what meets the requirements, in a space where one ordered setting alone is open.
 
 What the objective makes small shrinks from one end of the setting to the other, until the requirements are not met any
-more: the best is at that edge. It is found by bisection in three parts:
+more: the best is at that edge. It is found by bisection in four parts:
 
     1. between at most 17 values, evenly spread: five trials
     2. one trial beyond the first value that did not meet them: does it really end there? If not, the edge is sought
        behind the harshest value that does
-    3. between the two values at the edge, down to a 128th of the range
+    3. between those values again, for the edge of what surely meets them: what just does, the final may refuse
+    4. between the two values at that edge, down to a 128th of the range
 
 A trial that was stopped because the best so far costs no more asked too little, as if it had met what is required.
 
@@ -15,13 +16,13 @@ the search goes on without (`Unordered`).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
 from app.storage.records import Trial
 from winnow.contract.spaces import Dimension, dimensions
-from worker.search.measured import cost, doubt, violation
+from worker.search.measured import cost, doubt, is_sure, violation
 from worker.search.plan import Plan
 from worker.search.points import count, is_ordered, position_of, value_at
 from worker.search.rows import complete, in_the_air, is_skipped
@@ -77,9 +78,10 @@ Step = Try | Wait | Done | Unordered
 @dataclass(frozen=True)
 class Seen:
     """Where rows lie from the gentle end, 0, to the harsh one, 1; with the cost at each, or with what is violated and
-    how far that may be off."""
+    how far that may be off. Of those that meet the requirements, `doubtful` are not sure to meet them again."""
 
     meets: list[float]
+    doubtful: list[float]
     fails: list[float]
     open: list[float]
     costs: list[tuple[float, float]]
@@ -96,10 +98,16 @@ class Seen:
         return min((p for p in self.fails if self.gentle is None or p > self.gentle), default=None)
 
     def reversed(self) -> "Seen":
-        meets, fails, open = ([1 - p for p in places] for places in (self.meets, self.fails, self.open))
-        costs = [(1 - p, price) for p, price in self.costs]
-        violations = [(1 - p, far, doubt) for p, far, doubt in self.violations]
-        return Seen(meets, fails, open, costs, violations)
+        return Seen(
+            *([1 - p for p in places] for places in (self.meets, self.doubtful, self.fails, self.open)),
+            costs=[(1 - p, price) for p, price in self.costs],
+            violations=[(1 - p, far, doubt) for p, far, doubt in self.violations],
+        )
+
+    def strictly(self) -> "Seen":
+        """What is doubtful does not meet the requirements."""
+        sure = [p for p in self.meets if p not in self.doubtful]
+        return replace(self, meets=sure, doubtful=[], fails=[*self.fails, *self.doubtful])
 
 
 def edge_of(plan: Plan, space: int) -> Dimension | None:
@@ -152,6 +160,7 @@ def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
     costs = [(place(row), cost(row.result or {}, plan.objective)) for row in [*ended, *beaten]]
     return Seen(
         meets=[place(row) for row in [*meeting, *beaten]],
+        doubtful=[place(row) for row in meeting if not is_sure(row.result or {})],
         fails=[place(row) for row in over if row.number not in gentle],
         open=[place(row) for row in in_the_air(rows)],
         costs=[(position, price) for position, price in costs if price is not None],
@@ -172,18 +181,23 @@ def _is_monotone(seen: Seen, tolerance: float) -> bool:
 def _bisect(seen: Seen, values: int | None) -> float | Wait | Done:
     """A position, from the gentle end."""
     last = CELLS if values is None else min(CELLS, values - 1)
-    on_grid = _between(seen, -1 / last, 1 + 1 / last, [i / last for i in range(last + 1)])
+    on_grid = _on_grid(seen, last)
     if not isinstance(on_grid, Done):
         return on_grid
-    gentle, harsh = seen.gentle, seen.harsh
-    if gentle is None or harsh is None:
-        return Done()
-    beyond = harsh + 1 / last
+    beyond = None if seen.gentle is None or seen.harsh is None else seen.harsh + 1 / last
     tried = [*seen.meets, *seen.fails, *seen.open]
-    if beyond <= 1 + 1e-9 and not any(p > harsh + 1e-9 for p in tried):
+    if beyond is not None and beyond <= 1 + 1e-9 and not any(p > beyond - 1 / last + 1e-9 for p in tried):
         return _snapped(beyond, values)
+    seen = seen.strictly()
+    on_grid = _on_grid(seen, last)
+    if not isinstance(on_grid, Done) or seen.gentle is None or seen.harsh is None:
+        return on_grid
     finest = FINEST if values is None else max(FINEST, 1 / (values - 1))
-    return _halve(seen, gentle, harsh, finest, values)
+    return _halve(seen, seen.gentle, seen.harsh, finest, values)
+
+
+def _on_grid(seen: Seen, last: int) -> float | Wait | Done:
+    return _between(seen, -1 / last, 1 + 1 / last, [i / last for i in range(last + 1)])
 
 
 def _between(seen: Seen, low: float, high: float, places: list[float]) -> float | Wait | Done:

@@ -1,6 +1,7 @@
 """What a trial's result says: what it costs by the objective, what it harms, and how far it is from what is required.
 
-    violation = Σ over the requirements that are not met of (how far off / scale)
+    violation = Σ over the requirements of (how far off / scale)
+    chance    = Φ(margin / (√2 · s))    margin: of the interval's worse bound over what is asked, s: its standard error
 
 How far off is told on the worse bound of the interval, but for time: a trial's is a short estimate, and the final times
 with care.
@@ -27,6 +28,8 @@ MIN_SNR_DB: Final = 20.0
 """Nobody who required nothing of the quality wants less (`measure/verdict/recommendation.py` has the same)."""
 SMALLEST_SCALE: Final = 0.01
 NORMAL: Final = NormalDist()
+SURE: Final = 0.9
+"""The chance from which on nothing more is asked of a trial."""
 
 
 def cost(result: Result, objective: Objective) -> float | None:
@@ -72,6 +75,11 @@ def violation(result: Result) -> float:
     return sum(_excess(entry) for entry in result.get("requirements") or [])
 
 
+def is_sure(result: Result) -> bool:
+    """Whether everything that is required is met, and will hardly be missed on other rows."""
+    return violation(result) == 0 and chance(result) >= SURE
+
+
 def doubt(result: Result) -> float:
     """How far `violation` may be off for the samples that were drawn: half of each interval."""
     return sum(map(_doubt, result.get("requirements") or []))
@@ -87,22 +95,20 @@ def _doubt(entry: dict[str, Any]) -> float:
 
 
 def chance(result: Result) -> float:
-    """How likely the final, on as many other rows, finds met what is met here:
-
-        Φ(margin / (√2 · s))      margin: of the interval's worse bound over what is asked, s: its standard error
+    """How likely the final, on as many other rows, finds met what is met here; from `SURE` on all are alike.
 
     The least of all requirements that have an interval; a speed-up's is of this machine's rounds, and counts for none.
     """
-    return min((_chance(entry) for entry in result.get("requirements") or []), default=1.0)
+    return min((_chance(entry) for entry in result.get("requirements") or []), default=SURE)
 
 
 def _chance(entry: dict[str, Any]) -> float:
     low, high = entry.get("interval") or (0.0, 0.0)
     if entry["name"] in SPEED or high <= low:
-        return 1.0
+        return SURE
     margin = low - entry["asked"] if _is_least(entry["name"]) else entry["asked"] - high
     error = (high - low) / (2 * NORMAL.inv_cdf(0.975))
-    return NORMAL.cdf(margin / (sqrt(2) * error))
+    return min(SURE, NORMAL.cdf(margin / (sqrt(2) * error)))
 
 
 def harm(result: Result) -> float:

@@ -63,7 +63,10 @@ def what_decided(plan: Plan, choice: Choice) -> str:
         case "best" if len(choice.finalists) > 1:
             return f"By {plan.objective}, trials {numbers} are too close to tell apart: the final times them."
         case "best":
-            return f"Trial {numbers} is the best by {plan.objective} of those that meet what is required."
+            return (
+                f"Trial {numbers} is the best by {plan.objective} of those that meet what is required and will likely "
+                "meet it on the final part."
+            )
 
 
 def begun(row: Trial) -> str:
