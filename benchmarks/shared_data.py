@@ -19,10 +19,13 @@ CIFAR_PIXELS = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
 ENLARGED = 192
 """Images enlarged for a model without labels: two thirds calibrate, one third is held out."""
 
+ENLARGED_AT_ONCE = 250
+CALIBRATION = 1000
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """Arrays, how a model reads them, which rows calibrate and which are held out, and where they come from."""
+    """Arrays, how a model reads them, which rows calibrate, train and are held out, and where they come from."""
 
     origin: str
     arrays: dict[str, np.ndarray]
@@ -31,6 +34,7 @@ class Prepared:
     evaluation: tuple[int, int]
     metric: str | None = None
     shapes: dict[str, list[int]] = field(default_factory=dict)
+    training: tuple[int, int] | None = None
 
 
 def shared_or_exit() -> Path:
@@ -41,17 +45,17 @@ def shared_or_exit() -> Path:
     return SHARED
 
 
-def prepare(model: str, enlarged: int = ENLARGED) -> Prepared:
-    """What fits the model file of that name; `enlarged` images, where it takes these. Raises `KeyError` for a name
-    that is not known."""
+def prepare(model: str, enlarged: int = ENLARGED, training: int = CALIBRATION) -> Prepared:
+    """What fits the model file of that name; `enlarged` images, where it takes these, and so many to train on, where
+    there are some. Raises `KeyError` for a name that is not known."""
     stem = model.split(".")[0] if not model.startswith("squeezenet") else "squeezenet"
     match stem:
         case "lenet5-mnist":
-            return _mnist()
+            return _mnist(training)
         case "resnet20-cifar10":
-            return _cifar("input")
+            return _cifar("input", training)
         case "resnet20-cifar10-jpeg":
-            return _cifar("x")
+            return _cifar("x", training)
         case "dscnn-kws":
             return _keywords()
         case "squeezenet":
@@ -84,31 +88,31 @@ def _archive(name: str) -> dict[str, np.ndarray]:
         return {key: archive[key] for key in archive.files}
 
 
-def _mnist() -> Prepared:
-    archive = _archive("mnist.npz")
-    images = np.concatenate([archive["x_train"][:1000], archive["x_test"]])
-    labels = np.concatenate([archive["y_train"][:1000], archive["y_test"]])
-    return Prepared(
-        origin="MNIST",
-        arrays={"x": images, "y": labels},
-        declaration={"inputs": {"image": {"array": "x", "add_axis": 1, **UNIT}}, "targets": {"array": "y"}},
-        calibration=(0, 1000),
-        evaluation=(1000, 11000),
-        metric="top1",
+def _mnist(training: int) -> Prepared:
+    return _trained_and_tested(
+        "MNIST", "mnist.npz", {"image": {"array": "x", "add_axis": 1, **UNIT}}, training
     )
 
 
-def _cifar(input_name: str) -> Prepared:
-    archive = _archive("cifar10_subset.npz")
-    images = np.concatenate([archive["x_train"][:1000], archive["x_test"]])
-    labels = np.concatenate([archive["y_train"][:1000], archive["y_test"]])
+def _cifar(input_name: str, training: int) -> Prepared:
+    return _trained_and_tested("CIFAR-10 subset", "cifar10_subset.npz", {input_name: CIFAR_PIXELS}, training)
+
+
+def _trained_and_tested(origin: str, archive: str, inputs: dict[str, Any], training: int) -> Prepared:
+    """The first images of the training set, of which the first 1,000 calibrate, and the whole test set."""
+    arrays = _archive(archive)
+    train = len(arrays["x_train"][:training])
+    images, labels = (
+        np.concatenate([arrays[f"{kind}_train"][:training], arrays[f"{kind}_test"]]) for kind in "xy"
+    )
     return Prepared(
-        origin="CIFAR-10 subset",
+        origin=origin,
         arrays={"x": images, "y": labels},
-        declaration={"inputs": {input_name: CIFAR_PIXELS}, "targets": {"array": "y"}},
-        calibration=(0, 1000),
-        evaluation=(1000, 5000),
+        declaration={"inputs": inputs, "targets": {"array": "y"}},
+        calibration=(0, CALIBRATION),
+        evaluation=(train, len(images)),
         metric="top1",
+        training=(0, train),
     )
 
 
@@ -125,10 +129,13 @@ def _keywords() -> Prepared:
 
 
 def _enlarge(count: int, height: int, width: int) -> np.ndarray:
-    """CIFAR test images, bilinear, as uint8 [count, height, width, 3]."""
-    images = _archive("cifar10_subset.npz")["x_test"][:count]
+    """CIFAR test images, at most 4,000, bilinear, as uint8 [count, height, width, 3]."""
+    images = _archive("cifar10_subset.npz")["x_test"][:count].astype(np.float32)
     factors = (1, height / 32, width / 32, 1)
-    return zoom(images.astype(np.float32), factors, order=1).round().clip(0, 255).astype(np.uint8)
+    parts = (images[start : start + ENLARGED_AT_ONCE] for start in range(0, len(images), ENLARGED_AT_ONCE))
+    return np.concatenate(
+        [zoom(part, factors, order=1).round().clip(0, 255).astype(np.uint8) for part in parts]
+    )
 
 
 def _images(
