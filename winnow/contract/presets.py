@@ -188,17 +188,17 @@ _PRESETS: Final[dict[PresetName, _Definition]] = {
     "pruned": _Definition(
         "Fewer channels, without training: faster on every runtime.",
         ("calibration", "search"),
-        (PRUNED, PRUNED_INT8, LOW_RANK),
+        (PRUNED_INT8, PRUNED, LOW_RANK),
     ),
     "tiny": _Definition(
         "As small and fast as training data allows: pruned, distilled, in 8 bits.",
         ("calibration", "training", "search"),
-        (TRAINED, TRAINED_TO_INT8, TRAINED_INT8),
+        (TRAINED_TO_INT8, TRAINED, TRAINED_INT8),
     ),
     "shallow": _Definition(
         "Fewer layers: residual blocks go, and what is left is distilled.",
         ("calibration", "training", "search"),
-        (SHALLOW, SHALLOW_TO_INT8),
+        (SHALLOW_TO_INT8, SHALLOW),
     ),
 }
 
