@@ -65,8 +65,10 @@ def steps(plan: Plan, rows: list[Any]) -> Any:
     return next_step(plan, dimension, rows)
 
 
-def test_it_begins_in_the_middle_and_goes_where_the_edge_is() -> None:
-    assert steps(PLAN, []) == Try(0.5)
+def test_it_begins_a_quarter_of_the_way_and_goes_where_the_edge_is() -> None:
+    assert steps(PLAN, []) == Try(0.3)
+    assert steps(PLAN, [at(0, 0.3, 700, 0.0)]) == Try(0.65)
+    assert steps(PLAN, [at(0, 0.3, 700, 0.1)]) == Try(0.2)
     assert steps(PLAN, [at(0, 0.5, 500, 0.0)]) == Try(0.75)
     assert steps(PLAN, [at(0, 0.5, 500, 0.1)]) == Try(0.3)
 

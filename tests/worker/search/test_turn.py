@@ -157,7 +157,7 @@ def test_a_lost_trial_is_a_result_and_the_search_goes_on() -> None:
 
 def test_cancelled_it_ends_with_the_best_so_far_once_nothing_runs() -> None:
     service = Service(plan_of([PRUNING]), evaluate(0), workers=2)
-    for _ in range(3):
+    for _ in range(2):
         service.turn()
         for row in service.waiting():
             service.end(row)
