@@ -356,9 +356,9 @@ def _order(name: PresetName, facts: ModelFacts, objective: Objective) -> int:
         "shallow",
     )
     by_speed: tuple[PresetName, ...] = (
-        ("transformer", "fast", "no-data", "quality-first", "small", "tiny", "shallow", "pruned")
+        ("transformer", "fast", "no-data", "quality-first", "small", "shallow", "tiny", "pruned")
         if products or facts.parameters > MANY_PARAMETERS
-        else ("fast", "quality-first", "pruned", "tiny", "shallow", "small", "transformer", "no-data")
+        else ("fast", "quality-first", "pruned", "shallow", "tiny", "small", "transformer", "no-data")
     )
     return (by_size if objective in ("size", "memory") else by_speed).index(name)
 

@@ -10,7 +10,8 @@ more: the best is at that edge. It is found by bisection in four parts:
     3. between those values again, for the edge of what surely meets them: what just does, the final may refuse
     4. between the two values at that edge, down to a 128th of the range
 
-A trial that was stopped because the best so far costs no more asked too little, as if it had met what is required.
+A trial that was stopped because the best so far costs no more asked too little, as if it had met what is required; one
+that is hopelessly far from that asked too much.
 
 Neither which end is the harsh one nor that results follow an order is believed: where they contradict both directions,
 the search goes on without (`Unordered`).
@@ -23,7 +24,7 @@ from typing import Any, Final
 
 from app.storage.records import Trial
 from winnow.contract.spaces import Dimension, dimensions
-from worker.search.measured import cost, doubt, is_sure, violation
+from worker.search.measured import cost, doubt, is_hopeless, is_sure, violation
 from worker.search.plan import Plan
 from worker.search.points import count, is_ordered, position_of, value_at
 from worker.search.rows import complete, in_the_air, is_skipped
@@ -155,10 +156,11 @@ def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
 
     ended = complete(rows)
     meeting = [row for row in ended if violation(row.result or {}) == 0]
-    beaten = [row for row in rows if row.state == "stopped_early" and row.result and not is_skipped(row)]
+    stopped = [row for row in rows if row.state == "stopped_early" and row.result and not is_skipped(row)]
+    beaten = [row for row in stopped if not is_hopeless(row.result or {})]
     gentle = {row.number for row in [*meeting, *beaten]}
     over = [*ended, *(row for row in rows if row.state in ("failed", "stopped_early"))]
-    costs = [(place(row), cost(row.result or {}, plan.objective)) for row in [*ended, *beaten]]
+    costs = [(place(row), cost(row.result or {}, plan.objective)) for row in [*ended, *stopped]]
     return Seen(
         meets=[place(row) for row in [*meeting, *beaten]],
         doubtful=[place(row) for row in meeting if not is_sure(row.result or {})],

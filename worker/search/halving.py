@@ -7,9 +7,10 @@ Who goes on is said by Optuna's pruner, which takes the best third of those that
 for any (ASHA). A recipe that does not meet the requirements, or does harm where nothing is required of the quality,
 comes behind all that do, by how far off it is.
 
-Training changes neither speed nor size: what costs no less than the best so far stops at the end of its rung. Where the
-edge of a space is sought nothing else stops a trial, and it does all of its epochs after the first rung: that the next
-one asks for more, and is worse after a short training, says nothing of either.
+Training changes neither speed nor size: what costs no less than the best so far stops at the end of its rung. So does
+what is too far from the requirements for any training. Where the edge of a space is sought nothing else stops a trial,
+and it does all of its epochs after the first rung: that the next one asks for more, and is worse after a short
+training, says nothing of either.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from app.storage.records import Trial
 from worker.search.choice import best_cost, harm_of
 from worker.search.edge import edge_of
-from worker.search.measured import cost, violation
+from worker.search.measured import cost, is_hopeless, violation
 from worker.search.plan import Plan
 from worker.search.rows import trials, undecided
 from worker.search.shares import SHARES
@@ -45,7 +46,8 @@ def decide(plan: Plan, rows: Iterable[Trial]) -> Changes:
         others = [values for id, values in known.items() if id != row.id]
         beaten = best is not None and price is not None and price >= best
         at_edge = edge_of(plan, row.space) is not None
-        goes_on = not beaten and (at_edge or not _is_pruned(others, known[row.id], row.rung, worth))
+        out = beaten or is_hopeless(row.result or {})
+        goes_on = not out and (at_edge or not _is_pruned(others, known[row.id], row.rung, worth))
         known[row.id] = [*known[row.id], (row.rung, worth)]
         rung = len(SHARES) - 1 if at_edge else row.rung + 1
         changes[row.id] = _change(row, worth, rung if goes_on else None)

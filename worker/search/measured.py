@@ -30,6 +30,9 @@ SMALLEST_SCALE: Final = 0.01
 NORMAL: Final = NormalDist()
 SURE: Final = 0.9
 """The chance from which on nothing more is asked of a trial."""
+HOPELESS: Final = 6.0
+"""The violation after a ninth of a training that all of it will not make good: a quarter of the loss or more was left
+where blocks or channels had gone (ResNet-20, SqueezeNet)."""
 
 
 def cost(result: Result, objective: Objective) -> float | None:
@@ -78,6 +81,11 @@ def violation(result: Result) -> float:
 def is_sure(result: Result) -> bool:
     """Whether everything that is required is met, and will hardly be missed on other rows."""
     return violation(result) == 0 and chance(result) >= SURE
+
+
+def is_hopeless(result: Result) -> bool:
+    """Whether what was trained briefly is too far from what is required for a whole training."""
+    return violation(result) > HOPELESS
 
 
 def doubt(result: Result) -> float:

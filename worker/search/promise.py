@@ -22,7 +22,7 @@ from worker.search.plan import Plan
 from worker.search.rows import in_the_air, is_skipped, trials
 from worker.search.shares import longest_training
 
-OPTIMISM, EDGE_OPTIMISM = 0.25, 0.75
+OPTIMISM, EDGE_OPTIMISM = 0.25, 0.85
 """The part of the least cost that a second trial is hoped to save; more in a space whose edge was not seen yet."""
 GUESSED_GAIN, NEXT_SPACE = log(2), 0.9
 """Of the first space, and of each further one as a part of the one before."""
