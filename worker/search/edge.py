@@ -131,12 +131,21 @@ def next_step(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> Step:
     return Unordered()
 
 
-def gentlest_failure(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> float | None:
-    """What the gentlest trial that asked too much costs; None where none did, or results have no order."""
+def least_cost(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> float | None:
+    """What the best of a space may cost: as the gentlest trial that asked too much. Where none did, as the harsh end,
+    on a straight line through the two harshest trials; None for fewer, or where results have no order."""
     for seen, _ in _directed(plan, dimension, rows):
-        costs = [price for place, price in seen.costs if place == seen.harsh]
-        return min(costs, default=None)
+        failed = [price for place, price in seen.costs if place == seen.harsh]
+        return min(failed) if failed else _at_the_end(sorted(seen.costs)[-2:])
     return None
+
+
+def _at_the_end(costs: list[tuple[float, float]]) -> float | None:
+    match costs:
+        case [(before, dearer), (last, cheaper)] if before < last:
+            return max(0.0, cheaper - (dearer - cheaper) / (last - before) * (1 - last))
+        case _:
+            return None
 
 
 def _directed(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> Iterator[tuple[Seen, bool]]:

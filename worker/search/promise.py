@@ -4,9 +4,10 @@
     gain    = ln(cost of the best so far / least that a trial of the space can be expected to cost)
 
 The best so far meets everything; it is the upload where that does and nothing beats it. What can be expected of a
-space: at its edge (`edge`) the cost of the gentlest trial that asked too much, since all that is gentler costs more; as
-long as none did, or elsewhere, the least so far, less a part that shrinks with the trials. Of a space that was not
-tried the gain is guessed, the less the later it comes. One that promises nothing gets no further trial.
+space: at its edge (`edge`) the cost of the gentlest trial that asked too much, since all that is gentler costs more, or
+what a straight line gives for the harsh end; elsewhere, or after one trial, the least so far, less a part that shrinks
+with the trials. Of a space that was not tried the gain is guessed, the less the later it comes. One that promises
+nothing gets no further trial.
 """
 
 from collections.abc import Iterable
@@ -16,13 +17,13 @@ from typing import Final
 from app.storage.records import Trial
 from winnow.contract.spaces import corners
 from worker.search.choice import best_cost, harm_of
-from worker.search.edge import edge_of, gentlest_failure
+from worker.search.edge import edge_of, least_cost
 from worker.search.measured import cost, violation
 from worker.search.plan import Plan
 from worker.search.rows import in_the_air, is_skipped, trials
 from worker.search.shares import longest_training
 
-OPTIMISM, EDGE_OPTIMISM = 0.25, 0.85
+OPTIMISM, EDGE_OPTIMISM = 0.25, 0.75
 """The part of the least cost that a second trial is hoped to save; more in a space whose edge was not seen yet."""
 GUESSED_GAIN, NEXT_SPACE = log(2), 0.9
 """Of the first space, and of each further one as a part of the one before."""
@@ -73,7 +74,7 @@ def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> floa
     prices = [cost(row.result or {}, plan.objective) for row in meeting or rows]
     costs = [price for price in prices if price is not None]
     dimension = edge_of(plan, space)
-    expected = None if dimension is None else gentlest_failure(plan, dimension, rows)
+    expected = None if dimension is None else least_cost(plan, dimension, rows)
     if expected is None:
         hoped = OPTIMISM if dimension is None else EDGE_OPTIMISM
         expected = min(costs, default=best) * (1 - hoped / len(rows))

@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ from tests.support.searching import MILLION, Service, noisy, plan_of, result, tr
 from winnow.contract.recipe import Requirements
 from winnow.contract.search import Budget
 from worker.search.cheap import recipe_json
-from worker.search.edge import Done, Try, Unordered, Wait, edge_of, next_step
+from worker.search.edge import Done, Try, Unordered, Wait, edge_of, least_cost, next_step
 from worker.search.measured import violation
 from worker.search.plan import Plan
 from worker.search.points import Point, recipe_at
@@ -143,6 +145,21 @@ def test_behind_what_just_meets_the_requirements_it_looks_for_what_surely_does()
     assert steps(PLAN, rows) == Try(0.4)
     rows += [at(4, 0.4, 600, -0.001, 0.002), at(5, 0.45, 550, -0.001, 0.002)]
     assert steps(PLAN, rows) == Try(0.475)
+
+
+def test_what_was_stopped_asked_too_little_unless_it_is_hopeless() -> None:
+    for drop, value in ((0.0, 0.65), (0.1, 0.2)):
+        stopped = replace(at(0, 0.3, 700, drop), state="stopped_early", share=1 / 9)
+        assert steps(PLAN, [stopped]) == Try(value)
+
+
+def test_what_a_space_may_cost_is_its_gentlest_failure_or_on_a_straight_line_to_its_end() -> None:
+    dimension = edge_of(PLAN, 0)
+    assert dimension is not None
+    rows = [at(0, 0.3, 700, 0.0), at(1, 0.6, 400, 0.0)]
+    assert least_cost(PLAN, dimension, rows[:1]) is None
+    assert least_cost(PLAN, dimension, rows) == pytest.approx(100)
+    assert least_cost(PLAN, dimension, [*rows, at(2, 0.8, 250, 0.1)]) == 250
 
 
 def test_it_is_done_where_all_or_nothing_meets_the_requirements() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,17 @@ def test_what_does_not_meet_the_requirements_comes_behind_all_that_do() -> None:
         value_of(PLAN, row) for row in (short(0, 9e12), short(1, 1.0, drop=0.02), short(2, 1.0, drop=0.03))
     ]
     assert values == sorted(values)
+
+
+@pytest.mark.parametrize(("drop", "goes_on"), [(0.05, True), (0.09, False)])
+def test_what_is_hopelessly_far_from_the_requirements_stops_also_at_an_edge(
+    drop: float, goes_on: bool
+) -> None:
+    pruning = {"kind": "channel_pruning", "amount": {"between": [0.1, 0.9]}}
+    plan = plan_of([pruning, {"kind": "distillation", "epochs": 18}], budget=Budget(trials=18))
+    row = short(0, 1000, drop, params={"steps.0.amount": 0.3})
+    expected = {"state": "waiting", "share": 1.0} if goes_on else {"state": "stopped_early"}
+    assert decide(plan, [row])["trl_0"].items() >= expected.items()
 
 
 def test_in_a_search_few_trials_are_trained_to_the_end_and_one_of_them_wins() -> None:
