@@ -294,7 +294,7 @@ def _fitted_settings(facts: ModelFacts, seconds: int | None) -> dict[str, dict[s
             break
     training: dict[str, object] = {"steps": min(max(steps, 1), MANY_STEPS), "batch_size": batch}
     samples = min(max(round(TRAINING_RATE / 6 / macs), FEW_SAMPLES), MANY_SAMPLES)
-    looking = ("channel_pruning", "int8_static", "mixed_precision")
+    looking = ("channel_pruning", "int8_static", "low_rank", "mixed_precision")
     return {
         "distillation": training,
         "quantization_aware_training": training,
@@ -358,7 +358,7 @@ def _order(name: PresetName, facts: ModelFacts, objective: Objective) -> int:
     by_speed: tuple[PresetName, ...] = (
         ("transformer", "fast", "no-data", "quality-first", "small", "shallow", "tiny", "pruned")
         if products or facts.parameters > MANY_PARAMETERS
-        else ("fast", "quality-first", "pruned", "shallow", "tiny", "small", "transformer", "no-data")
+        else ("fast", "quality-first", "shallow", "tiny", "pruned", "small", "transformer", "no-data")
     )
     return (by_size if objective in ("size", "memory") else by_speed).index(name)
 
