@@ -31,6 +31,8 @@ from worker.search.rows import complete, in_the_air, is_skipped
 
 CELLS: Final = 16
 FINEST: Final = 1 / 128
+SAME: Final = FINEST / 2
+"""Values are rounded to digits that people can read: so close to a place they lie at it."""
 DOWN_IS_HARSH: Final = frozenset(
     {
         "bits",
@@ -198,7 +200,7 @@ def _bisect(seen: Seen, values: int | None) -> float | Wait | Done:
         return on_grid
     beyond = None if seen.gentle is None or seen.harsh is None else seen.harsh + 1 / last
     tried = [*seen.meets, *seen.fails, *seen.open]
-    if beyond is not None and beyond <= 1 + 1e-9 and not any(p > beyond - 1 / last + 1e-9 for p in tried):
+    if beyond is not None and beyond <= 1 + 1e-9 and not any(p > beyond - 1 / last + SAME for p in tried):
         return _snapped(beyond, values)
     seen = seen.strictly()
     on_grid = _on_grid(seen, last)
@@ -216,12 +218,12 @@ def _between(seen: Seen, low: float, high: float, places: list[float]) -> float 
     """The middle of the longest run of places at the edge of which nothing is known."""
     gentle = low if seen.gentle is None else seen.gentle
     harsh = high if seen.harsh is None else seen.harsh
-    free = [p for p in places if gentle + 1e-9 < p < harsh - 1e-9]
+    free = [p for p in places if gentle + SAME < p < harsh - SAME]
     if not free:
         return Done()
     runs: list[list[float]] = [[]]
     for place in free:
-        if any(abs(place - p) < 1e-6 for p in seen.open):
+        if any(abs(place - p) < SAME for p in seen.open):
             runs.append([])
         else:
             runs[-1].append(place)

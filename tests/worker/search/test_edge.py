@@ -147,6 +147,23 @@ def test_behind_what_just_meets_the_requirements_it_looks_for_what_surely_does()
     assert steps(PLAN, rows) == Try(0.475)
 
 
+@given(st.floats(1.05, 2), st.floats(0.3, 7), st.integers(0, 16))
+@settings(max_examples=50, deadline=None)
+def test_no_value_is_tried_twice_however_it_is_rounded(low: float, width: float, knee: int) -> None:
+    bounds = [round(low, 3), round(low + width, 3)]
+    plan = plan_of([{"kind": "mixed_precision", "min_speedup": {"between": bounds}}], objective="latency")
+    dimension, tried, rows = edge_of(plan, 0), set[float](), list[Any]()
+    assert dimension is not None
+    while isinstance(step := next_step(plan, dimension, rows), Try):
+        assert step.value not in tried
+        tried.add(step.value)
+        place = (step.value - bounds[0]) / (bounds[1] - bounds[0])
+        drop = 0.0 if place * 16 <= knee else 0.1
+        made = result(speedup=1 + step.value, drop=drop, max_drop=0.01)
+        rows.append(trial(len(rows), params={dimension.path: step.value}, result=made))
+    assert step == Done()
+
+
 def test_what_was_stopped_asked_too_little_unless_it_is_hopeless() -> None:
     for drop, value in ((0.0, 0.65), (0.1, 0.2)):
         stopped = replace(at(0, 0.3, 700, drop), state="stopped_early", share=1 / 9)
