@@ -29,6 +29,7 @@ FEW_PRODUCTS: Final = 0.05
 
 TRAINING_RATE: Final = 3e10
 """Multiply-accumulates in a second of training, on two cores with AVX-512; a GPU does more in the same time."""
+ROUNDING_TAKES: Final = 3
 TYPICAL_MACS: Final = 100_000_000
 TYPICAL_SECONDS: Final = 300
 FEW_STEPS: Final = 100
@@ -284,7 +285,8 @@ def _useless(facts: ModelFacts, objective: Objective, target: Target) -> list[Sp
 def _fitted_settings(facts: ModelFacts, seconds: int | None) -> dict[str, dict[str, object]]:
     """By kind of step.
 
-    steps   = seconds/6 · rate / (4 · MACs · batch)      forwards for two models, backwards as long again
+    steps   = seconds/6 · rate / (4 · MACs · batch)      forwards for two models, backwards as long again; through
+                                                         the rounding a step takes three times as long
     samples = rate / 6 / MACs
     """
     macs, seconds = max(1, facts.macs or TYPICAL_MACS), seconds or TYPICAL_SECONDS
@@ -292,12 +294,12 @@ def _fitted_settings(facts: ModelFacts, seconds: int | None) -> dict[str, dict[s
         steps = int(seconds / 6 * TRAINING_RATE / (4 * macs * batch))
         if steps >= FEW_STEPS:
             break
-    training: dict[str, object] = {"steps": min(max(steps, 1), MANY_STEPS), "batch_size": batch}
+    steps = min(max(steps, 1), MANY_STEPS)
     samples = min(max(round(TRAINING_RATE / 6 / macs), FEW_SAMPLES), MANY_SAMPLES)
     looking = ("channel_pruning", "int8_static", "low_rank", "mixed_precision")
     return {
-        "distillation": training,
-        "quantization_aware_training": training,
+        "distillation": {"steps": steps, "batch_size": batch},
+        "quantization_aware_training": {"steps": max(steps // ROUNDING_TAKES, 1), "batch_size": batch},
         **{kind: {"samples": samples} for kind in looking},
         "int8": {"samples": max(samples, ENOUGH_TO_JUDGE)},
     }

@@ -1,9 +1,10 @@
 """Which of several spaces deserves the next trial.
 
-    promise = gain / (what a trial of it takes · (1 + trials since its last step forward) · (1 + least violation))
+    promise = gain / (what a trial of it takes · (1 + trials since its last step forward) · (1 + far))
     gain    = ln(cost of the best so far / least that a trial of the space can be expected to cost)
 
-The best so far meets everything; it is the upload where that does and nothing beats it. What can be expected of a
+`far` is the least violation; where an edge is sought its logarithm, ln(1 + violation), since what is gentler violates
+less. The best so far meets everything; it is the upload where that does and nothing beats it. What can be expected of a
 space: at its edge (`edge`) the cost of the gentlest trial that asked too much, since all that is gentler costs more, or
 what a straight line gives for the harsh end; elsewhere, or after one trial, the least so far, less a part that shrinks
 with the trials. Of a space that was not tried the gain is guessed, the less the later it comes. One that promises
@@ -11,7 +12,7 @@ nothing gets no further trial.
 """
 
 from collections.abc import Iterable
-from math import inf, log
+from math import inf, log, log1p
 from typing import Final
 
 from app.storage.records import Trial
@@ -59,6 +60,7 @@ def _promise(plan: Plan, space: int, rows: list[Trial], best: float | None) -> f
         return 0.0
     values = [_value(plan, row) for row in measured]
     far = min(values)[0] if values else 0.0
+    far = far if edge_of(plan, space) is None else log1p(far)
     idle = len(ended) - (values.index(min(values)) + 1 if values else 0)
     gain = _gain(plan, space, measured, best) if measured else 1.0
     if idle > PATIENCE or gain < LEAST_GAIN:
