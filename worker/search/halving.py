@@ -7,9 +7,9 @@ Who goes on is said by Optuna's pruner, which takes the best third of those that
 for any (ASHA). A recipe that does not meet the requirements, or does harm where nothing is required of the quality,
 comes behind all that do, by how far off it is.
 
-Training changes neither speed nor size: what costs hardly less than the best so far stops at the end of its rung. So does
-what is too far from the requirements for any training. Where the edge of a space is sought nothing else stops a trial,
-and it does all of its epochs after the first rung: that the next one asks for more, and is worse after a short
+Training changes neither speed nor size: what costs hardly less than the best so far stops at the end of its rung. So
+does what is too far from the requirements for any training. Where the edge of a space is sought nothing else stops a
+trial, and it does all of its epochs after the first rung: that the next one asks for more, and is worse after a short
 training, says nothing of either.
 """
 
