@@ -19,7 +19,7 @@ from winnow.contract.requirements import Requirements
 from winnow.contract.search import Objective, SearchReport
 from winnow.contract.split import rows_of
 from worker.compression.data.source import Data, Source
-from worker.compression.measure.extent import Extent
+from worker.compression.measure.extent import Extent, Judging
 from worker.compression.measure.timing.fastest import Timed
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -109,6 +109,17 @@ def test_a_brief_timing_is_an_estimate_of_the_first_entry_and_says_so(files: Dig
     assert entry.untold is None
     assert entry.speedup is not None
     assert any("estimate" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("judging", ["result", "trial"])
+def test_what_a_step_aims_for_is_required_of_a_job_and_a_means_in_a_search(
+    files: Digits, tmp_path: Path, judging: Judging
+) -> None:
+    recipe = Recipe.model_validate({"steps": [{"kind": "mixed_precision", "max_size_ratio": 0.001}]})
+    options = replace(TRIAL, judging=judging)
+    report = compress(files.model, recipe, own_data(files), tmp_path, options=options)
+    (target,) = report.steps[0].targets
+    assert (target in report.requirements) == (judging == "result")
 
 
 def test_the_final_hands_over_the_trials_graph_and_measures_all_of_it(
