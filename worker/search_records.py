@@ -10,14 +10,14 @@ from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import Recipe
 from winnow.contract.search import Search, SearchReport, Space
 from worker.search.choice import choose
-from worker.search.plan import Plan
+from worker.search.plan import Plan, Refuse, refuse_nothing
 from worker.search.report import sentences
 from worker.search.rows import trials
 from worker.search.shares import at_share
 
 
-def plan_of(job: Job, model: Upload) -> Plan:
-    """The search that a job asks for, of a model that is ready."""
+def plan_of(job: Job, model: Upload, refuse: Refuse = refuse_nothing) -> Plan:
+    """The search that a job asks for, of a model that is ready. `refuse` where further recipes are to be tried."""
     request, facts = JobRequest.model_validate(job.request), ModelFacts.model_validate(model.facts)
     search = _search(request)
     return Plan(
@@ -32,6 +32,7 @@ def plan_of(job: Job, model: Upload) -> Plan:
         macs=facts.macs,
         started_at=job.created_at if job.started_at is None else job.started_at,
         predict=lambda recipe: forecast_steps(recipe.steps, facts, {})[-1].size_bytes,
+        refuse=refuse,
     )
 
 

@@ -7,6 +7,7 @@ from app.storage.ports import Records
 from app.storage.records import ALIVE_SECONDS, Decision, Study, Trial, Wake
 from worker.search.budget import alive
 from worker.search.turn import decide
+from worker.search_admission import refusals
 from worker.search_records import plan_of
 
 
@@ -19,7 +20,7 @@ def take_turn(records: Records, study: Study, more_attempts: int) -> list[Wake]:
         raise LookupError(f"{study.id}: its job or model is gone")
     able = [worker for worker in records.workers(now - ALIVE_SECONDS) if worker.takes(study.needs)]
     decision = decide(
-        plan_of(job, model),
+        plan_of(job, model, refusals(records, job)),
         rows,
         workers=alive(able),
         now=now,

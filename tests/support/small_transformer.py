@@ -92,3 +92,26 @@ def folded_attention(heads: int, width: int) -> ir.Model:
     }}"""
     weights = {"apart": np.array([5, -1, width // heads]), "together": np.array([5, -1, width])}
     return model(text, weights | {"w": np.eye(width, dtype=np.float32)})
+
+
+LENGTH, WIDTH = 4, 8
+
+
+def attention_of_folded_heads(heads: int, seed: int) -> ir.Model:
+    """The same behind samples that come first, [N, T, W] → [N · heads, T, d], mixed and back; drawn weights."""
+    text = f"""(float[N,{LENGTH},{WIDTH}] x) => (float[N,{LENGTH},{WIDTH}] y) {{
+        v = MatMul (x, w)
+        steps = Transpose <perm = [1, 0, 2]> (v)
+        parts = Reshape (steps, apart)
+        values = Transpose <perm = [1, 0, 2]> (parts)
+        keys = Transpose <perm = [0, 2, 1]> (values)
+        scores = MatMul (values, keys)
+        shares = Softmax <axis = -1> (scores)
+        mixed = MatMul (shares, values)
+        turned = Transpose <perm = [1, 0, 2]> (mixed)
+        joined = Reshape (turned, together)
+        y = Transpose <perm = [1, 0, 2]> (joined)
+    }}"""
+    rng = np.random.default_rng(seed)
+    weights = {"apart": np.array([LENGTH, -1, WIDTH // heads]), "together": np.array([LENGTH, -1, WIDTH])}
+    return model(text, weights | {"w": rng.normal(size=(WIDTH, WIDTH)).astype(np.float32)})

@@ -14,23 +14,31 @@ from app.storage.records import Job, Study, Trial
 from tests.support.facts import model_facts
 from tests.support.records import a_job, an_upload
 from tests.support.searching import MILLION, result
+from winnow.contract.dividing import TOLERANCE
+from winnow.contract.model import ChannelGroup, ModelFacts
+from winnow.contract.recipe import Recipe
+from worker.search_admission import refusals
 from worker.search_turn import take_turn
 
 WEIGHTS = {"kind": "weight_only", "bits": {"any_of": [8, 4, 3]}, "block": {"any_of": [32, 128]}}
 LEASE = 30.0
 
 
-def searching(trials: int = 5, **request: Any) -> tuple[MemoryRecords, Job]:
+def searching(
+    trials: int = 5, step: dict[str, Any] = WEIGHTS, facts: ModelFacts | None = None, **request: Any
+) -> tuple[MemoryRecords, Job]:
     """A store with a job that searches few recipes for the smallest."""
     records = MemoryRecords()
-    facts = model_facts().model_dump(mode="json")
-    model = an_upload(state="ready", facts=facts, size_bytes=MILLION)
+    stored = (facts or model_facts()).model_dump(mode="json")
+    model = an_upload(state="ready", facts=stored, size_bytes=MILLION)
     records.add_upload(model)
-    recipe = {"steps": [WEIGHTS]}
+    recipe = {"steps": [step]}
     made = {
         "model": model.id,
         "recipe": recipe,
         "search": {"objective": "size", "budget": {"trials": trials}},
+        "data": {"evaluation": {"dataset": "dst_gone"}},
+        "evaluation": {"metric": "top1"},
         "require": {"max_metric_drop": 0.01},
     }
     space = {"recipe": recipe, "why": "it is a test"}
@@ -68,7 +76,8 @@ def end(records: MemoryRecords, trial: Trial) -> None:
             {"state": "succeeded", "outcome": "accepted"},
         )
         return
-    size = MILLION * trial.params["steps.0.bits"] / 32 + trial.params["steps.0.block"]
+    numbers = trial.params
+    size = MILLION * numbers.get("steps.0.bits", 8) / 32 + numbers.get("steps.0.block", 32)
     made = {"state": "finished", "result": result(size=size, max_drop=0.01), "artifact_sha256": "a" * 64}
     assert records.finish(trial.id, trial.attempt, time.time(), made)
 
@@ -90,6 +99,25 @@ def test_a_search_goes_from_its_job_to_its_end() -> None:
     assert study is not None
     assert study.state == "closed"
     assert any("is the best by size" in event.message for event in records.events(job.id, 0, 1000))
+
+
+def test_a_value_inside_a_range_that_would_be_refused_as_a_job_is_not_run() -> None:
+    """Of two channels a width leaves one, a quarter of the way, up to 0.05 of one."""
+    facts = model_facts(channel_groups=[ChannelGroup(channels=2, producers=[0])])
+    records, job = searching(8, {"kind": "student", "width": {"between": [0.375, 0.875]}}, facts)
+    run(records, job)
+    rows = [row for row in records.trial_rows(job.id) if row.role == "trial"]
+    widths = [row.params["steps.0.width"] for row in rows if row.state == "finished"]
+    assert 0.5 in widths
+    assert all(abs(2 * width - 1) <= TOLERANCE for width in widths)
+    assert {row.problem["code"] for row in rows if row.problem} == {"does_not_divide"}
+    assert all(row.started_at is None for row in rows if row.problem)
+
+
+def test_uploads_that_are_gone_meanwhile_are_no_reason_against_a_recipe() -> None:
+    records, job = searching()
+    refuse = refusals(records, job)
+    assert refuse(Recipe.model_validate({"steps": [{"kind": "weight_only"}]})) is None
 
 
 @pytest.mark.parametrize("seed", range(5))

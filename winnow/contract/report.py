@@ -171,7 +171,8 @@ class NextStep(ResponseModel):
 class StepReport(ResponseModel):
     """What a step did and cost. `changed` of `candidates` nodes; `details` is the technique's own account.
 
-    `targets` are the step's own, among the requirements of the whole report where they are not met, but not in a search.
+    `targets` are the step's own; where they are not met they are among the requirements of the whole report, but not in
+    a search.
     """
 
     index: int = Field(description="Position of the step in the recipe, from 0.")

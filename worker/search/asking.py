@@ -16,12 +16,14 @@ from worker.search.first import first_points
 from worker.search.plan import Plan
 from worker.search.points import Point, count, present, recipe_at, value_at
 from worker.search.promise import by_promise
-from worker.search.rows import trials
+from worker.search.rows import REFUSED, trials
 from worker.search.shares import first_share
 from worker.search.study import proposals
 
 MOST_DRAWS: Final = 5
 """So often the sampler may propose what was tried already."""
+MOST_ASKED: Final = 100
+"""So often it is asked, where settings do not go together at what it proposes."""
 MOST_PLACES: Final = 2000
 MOST_VALUES: Final = 50
 COARSE: Final = 4
@@ -29,7 +31,8 @@ COARSE: Final = 4
 
 
 def next_row(plan: Plan, rows: Iterable[Trial], number: int, now: float) -> Trial | None:
-    """Make the row of the next trial, already ended where its size rules it out. None: nothing is to be tried now."""
+    """Make the row of the next trial, already ended where it is ruled out before it runs. None: nothing is to be tried
+    now."""
     known = trials(rows)
     point = next(_untried(plan, _points(plan, known, number), tried(known)), None)
     return None if point is None else _row(plan, *point, number, now)
@@ -56,7 +59,8 @@ def _inside(plan: Plan, space: int, rows: list[Trial], number: int) -> Iterator[
                 pass
     else:
         yield from first_points(plan, space)
-    yield from islice(proposals(plan, space, rows, number), MOST_DRAWS)
+    proposed = islice(proposals(plan, space, rows, number), MOST_ASKED)
+    yield from islice((point for point in proposed if recipe_at(plan, point) is not None), MOST_DRAWS)
     yield from islice(_everywhere(plan, space), MOST_PLACES)
 
 
@@ -98,6 +102,10 @@ def _row(plan: Plan, point: Point, recipe: Recipe, number: int, now: float) -> T
         share=first_share(plan, recipe),
         deadline=deadline(plan),
     )
+    if (problem := plan.refuse(recipe)) is not None:
+        return replace(
+            row, state="failed", problem=problem.model_dump(mode="json"), result={REFUSED: problem.code}
+        )
     predicted = predicted_too_large(plan, recipe)
     if predicted is None:
         return row

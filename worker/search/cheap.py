@@ -1,4 +1,6 @@
-"""What need not be run: recipes that were tried already, and those whose predicted size is out of the question."""
+"""What need not be run: recipes that were tried already, those that would be refused as jobs, and those whose predicted
+size is out of the question.
+"""
 
 import json
 from collections.abc import Iterable
@@ -7,6 +9,7 @@ from typing import Any, Final
 from app.storage.records import Trial
 from winnow.contract.recipe import Recipe
 from worker.search.plan import Plan
+from worker.search.rows import PREDICTED
 
 MARGIN: Final = 1.15
 """Predictions are within a tenth of the artifact's size."""
@@ -47,4 +50,4 @@ def predicted_too_large(plan: Plan, recipe: Recipe) -> int | None:
 def skipped_result(plan: Plan, predicted: int) -> dict[str, Any]:
     """What is known of a recipe that is not run."""
     largest = largest_size(plan) or 1.0
-    return {"predicted_size_bytes": predicted, "violation": predicted / largest - 1}
+    return {PREDICTED: predicted, "violation": predicted / largest - 1}

@@ -7,16 +7,17 @@ from typing import Final
 from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.spaces import dimensions
 from worker.search.plan import Plan
-from worker.search.points import Point, default_at, ends, is_ordered, present
+from worker.search.points import Point, default_at, ends, is_ordered, present, recipe_at
 
 MOST_FIRST: Final = 12
 """Without a budget in trials; with one, at most half of it."""
 
 
 def first_points(plan: Plan, space: int) -> Iterator[Point]:
-    """List the places to try first, in order."""
+    """List the places to try first, in order: of those where settings go together."""
     most = MOST_FIRST if plan.budget.trials is None else max(1, plan.budget.trials // 2)
-    return islice(_places(space, plan.spaces[space].recipe), most)
+    places = _places(space, plan.spaces[space].recipe)
+    return islice((point for point in places if recipe_at(plan, point) is not None), most)
 
 
 def _places(index: int, space: OpenRecipe) -> Iterator[Point]:

@@ -3,12 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from winnow.contract.errors import Problem
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.requirements import QUALITY, SPEED
 from winnow.contract.search import Budget, Objective, Space
 
 Predict = Callable[[Recipe], int | None]
 """The size of the artifact in bytes, without running anything; None where it cannot be computed."""
+
+Refuse = Callable[[Recipe], Problem | None]
+"""What a job of the recipe would be refused for at `POST`; None where it would be taken."""
+
+
+def refuse_nothing(_: Recipe) -> Problem | None:
+    """Of a plan by which nothing further is tried."""
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +36,7 @@ class Plan:
     macs: int | None
     started_at: float
     predict: Predict
+    refuse: Refuse = refuse_nothing
 
     @property
     def asks_for_quality(self) -> bool:

@@ -9,7 +9,7 @@ from winnow.contract.spaces import Dimension, dimensions
 from worker.search.budget import only_failures, spent, time_is_up
 from worker.search.choice import Choice
 from worker.search.plan import Plan
-from worker.search.rows import complete, is_skipped, trials
+from worker.search.rows import PREDICTED, complete, is_refused, is_skipped, trials
 
 
 def sentences(plan: Plan, rows: Iterable[Trial], choice: Choice, now: float) -> list[str]:
@@ -31,11 +31,13 @@ def spaces(plan: Plan) -> list[str]:
 def tally(rows: list[Trial]) -> str:
     """Count the trials by how they ended."""
     stopped = [row for row in rows if row.state == "stopped_early" and not is_skipped(row)]
+    refused = sum(map(is_refused, rows))
     counts = [
         (len(complete(rows)), "done"),
         (len(stopped), "stopped early"),
-        (sum(row.state == "failed" for row in rows), "failed"),
-        (sum(map(is_skipped, rows)), "not run because of their predicted size"),
+        (sum(row.state == "failed" for row in rows) - refused, "failed"),
+        (refused, "not run because they would be refused as jobs"),
+        (sum(map(is_skipped, rows)) - refused, "not run because of their predicted size"),
     ]
     parts = [f"{number} {how}" for number, how in counts if number]
     return f"Trials: {', '.join(parts) or 'none'}."
@@ -72,8 +74,10 @@ def what_decided(plan: Plan, choice: Choice) -> str:
 def begun(row: Trial) -> str:
     """Say what a new trial tries."""
     values = ", ".join(f"{path.partition('.')[2]} {value}" for path, value in row.params.items())
+    if is_refused(row) and row.problem is not None:
+        return f"Trial {row.number} ({values}) is not run: {row.problem['detail']}"
     if row.result is not None:
-        predicted = row.result["predicted_size_bytes"]
+        predicted = row.result[PREDICTED]
         return f"Trial {row.number} ({values}) is not run: {predicted:,} bytes are predicted, too many."
     share = "" if row.share == 1 else f" on {row.share:.0%} of its epochs"
     return f"Trial {row.number} tries space {row.space}{f' at {values}' if values else ''}{share}."

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from app.storage.records import Trial
 
 UNENDED = ("waiting", "running")
+PREDICTED, REFUSED = "predicted_size_bytes", "refused"
+"""What the result of a trial has that never ran: its predicted size, or that it would be refused at `POST`."""
 
 
 def trials(rows: Iterable[Trial]) -> list[Trial]:
@@ -17,8 +19,13 @@ def in_the_air(rows: Iterable[Trial]) -> list[Trial]:
 
 
 def is_skipped(row: Trial) -> bool:
-    """Whether it was ruled out by its predicted size, and never ran."""
-    return row.result is not None and "predicted_size_bytes" in row.result
+    """Whether it was ruled out before it ran."""
+    return row.result is not None and not row.result.keys().isdisjoint((PREDICTED, REFUSED))
+
+
+def is_refused(row: Trial) -> bool:
+    """Whether it was ruled out because it would be refused as a job."""
+    return row.result is not None and REFUSED in row.result
 
 
 def undecided(rows: Iterable[Trial]) -> list[Trial]:

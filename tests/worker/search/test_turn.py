@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.searching import MILLION, Service, noisy, plan_of, result
-from winnow.contract.recipe import Requirements
+from winnow.contract.errors import Problem
+from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.search import Budget
 from worker.search.plan import Plan
 
@@ -34,7 +35,7 @@ def evaluate(seed: int, failures: float = 0.0) -> Any:
             raise ValueError("nothing to compress")
         size = 1.0
         for step in recipe["steps"]:
-            size *= 1 - step.get("amount", 0.3) + step.get("bits", 0) / 40
+            size *= 1 - (step.get("amount") or 0.3) + step.get("bits", 0) / 40
         drop = (1 - size) ** 3 / 20 / share**0.2 + noisy(seed, recipe, 0.002)
         return result(
             size=size * MILLION, drop=drop, width=0.002, speedup=draw.uniform(0.8, 2), max_drop=0.01
@@ -119,6 +120,61 @@ def test_a_space_of_few_recipes_is_gone_through_and_no_more() -> None:
     service = Service(plan_of([WEIGHTS], budget=Budget(trials=100)), evaluate(0)).run()
     assert len(service.trials) == 6
     assert any("before its budget" in message for message in service.messages)
+
+
+WIDTHS = {"kind": "student", "width": {"between": [0.25, 0.75]}, "depth": {"any_of": [1.0, 0.5]}}
+EXCLUDING = {
+    "kind": "student",
+    "width": {"any_of": [1.0, 0.75, 0.5]},
+    "target": {"any_of": [None, "macs", "parameters"]},
+    "amount": {"any_of": [None, 0.3, 0.5]},
+}
+"""Of 27 places 7 are allowed: a target needs an amount, and leaves no width but 1; an amount needs a target."""
+REFUSED = Problem(
+    type="", title="", status=422, code="does_not_divide", detail="No.", field=None, layer=None, errors=[]
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["excluding", "divides", "both"]),
+    st.integers(1, 7),
+    st.integers(0, 100),
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 3, 12]),
+)
+def test_whatever_would_be_refused_as_a_job_is_not_run_and_costs_no_budget(
+    which: str, trials: int, seed: int, workers: int, parts: int
+) -> None:
+    """Widths have to be so many parts of the whole; where settings exclude each other no row is made at all."""
+    spaces = {"excluding": [[EXCLUDING]], "divides": [[WIDTHS]], "both": [[EXCLUDING], [WIDTHS]]}[which]
+
+    def refuse(recipe: Recipe) -> Problem | None:
+        width = recipe.model_dump()["steps"][0]["width"]
+        return REFUSED if abs(width * parts - round(width * parts)) > 1e-3 else None
+
+    plan = plan_of(*spaces, seed=seed, budget=Budget(trials=trials), refuse=refuse)
+    service = Service(plan, evaluate(seed), workers=workers).run()
+    assert all(refuse(Recipe.model_validate(row.recipe)) is None for row in service.trials if row.seconds)
+    ran = [row for row in service.trials if row.seconds]
+    refused = [row for row in service.trials if not row.seconds]
+    assert len(ran) <= trials
+    assert all((row.state, row.problem) == ("failed", REFUSED.model_dump(mode="json")) for row in refused)
+    if which == "excluding" and parts == 12:  # all seven that go together divide
+        assert len(ran) == trials
+
+
+def test_a_space_of_which_one_place_would_be_taken_runs_that_and_ends() -> None:
+    """The middle, which is what the door looks at."""
+    plan = plan_of(
+        [WIDTHS | {"depth": 1.0}],
+        require=Requirements(),
+        refuse=lambda recipe: None if recipe.model_dump()["steps"][0]["width"] == 0.5 else REFUSED,
+    )
+    service = Service(plan, evaluate(0)).run()
+    assert [row.params for row in service.trials if row.seconds] == [{"steps.0.width": 0.5}]
+    assert any("not run because they would be refused as jobs" in text for text in service.messages)
+    assert any("is not run: No." in text for text in service.messages)
 
 
 def test_what_is_predicted_to_be_too_large_is_not_run_and_costs_no_budget() -> None:

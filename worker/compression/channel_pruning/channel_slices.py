@@ -25,10 +25,9 @@ class Initializers:
             self._arrays[name] = tensor.numpy()
         return self._arrays[name]
 
-    def slice(self, part: Part, array: Array | None = None) -> Array:
-        """Take a part's numbers, float64 and flat, from its initializer or another array of that shape (a gradient)."""
-        source = self.array(part.initializer) if array is None else array
-        return np.take(source, part.indices, part.axis).astype(np.float64).ravel()
+    def slice(self, part: Part) -> Array:
+        """Take a part's numbers from its initializer, float64 and flat."""
+        return np.take(self.array(part.initializer), part.indices, part.axis).astype(np.float64).ravel()
 
 
 def producing_parts(channel: Channel) -> Iterator[Part]:

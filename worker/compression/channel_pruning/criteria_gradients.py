@@ -9,7 +9,8 @@ The loss is that of `training/goal/calibration_loss.py`. E is over batches of `B
 stands for those of single samples.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -28,12 +29,13 @@ from worker.compression.training.goal.calibration_loss import calibration_loss
 from worker.compression.training.goal.head import Head, head_of
 
 BATCH = 8
+Kind = Literal["taylor", "fisher"]
 
 
 def gradient_scores(
     model: ir.Model,
     groups: Sequence[Group],
-    kind: Literal["taylor", "fisher"],
+    kind: Kind,
     samples: Samples,
     report_progress: Callable[[float], None],
 ) -> list[Array]:
@@ -44,36 +46,65 @@ def gradient_scores(
     head, initializers = head_of(model, None, "auto"), Initializers(model)
     samples = samples.with_class_numbers().unpadded()
     module = as_module(model, [head.value]).eval()
-    learned = dict(module.named_parameters())
-    parts = [
-        [[p for p in _parts(kind, g, c) if p.initializer in learned] for c in g.channels] for g in groups
-    ]
+    slices = [_slices(kind, group) for group in groups]
     totals = [np.zeros(len(group.channels)) for group in groups]
     batches = Batches(samples, np.asarray(samples.rows), samples.fixed_batch or BATCH)
     done = 0
     for batch in batches.ordered():
-        gradients = _gradients(module, head, batch)
-        for scores, channels in zip(totals, parts, strict=True):
-            for index, channel in enumerate(channels):
-                products = [
-                    initializers.slice(part) * initializers.slice(part, gradients[part.initializer])
-                    for part in channel
-                    if part.initializer in gradients
-                ]
-                scores[index] += _score(kind, products)
+        summed = _Sums(kind, initializers, _gradients(module, head, batch))
+        for scores, places in zip(totals, slices, strict=True):
+            total = sum((summed.by_channel(each, len(scores)) for each in places), np.zeros(len(scores)))
+            scores += total**2 if kind == "taylor" else 0.5 * total
         done += len(batch)
         report_progress(done / len(samples))
     return [scores / max(1, len(batches)) for scores in totals]
 
 
-def _parts(kind: Literal["taylor", "fisher"], group: Group, channel: Channel) -> Iterable[Part]:
+def _parts(kind: Kind, group: Group, channel: Channel) -> Iterable[Part]:
     return gating_parts(group, channel) if kind == "taylor" else producing_parts(channel)
 
 
-def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
-    if kind == "taylor":
-        return sum(float(each.sum()) for each in products) ** 2
-    return 0.5 * sum(float((each**2).sum()) for each in products)
+@dataclass(frozen=True)
+class _Slices:
+    """Where channels of a group lie along an axis of an initializer: `indices` [n], of the `channels` [n]."""
+
+    initializer: str
+    axis: int
+    channels: Array
+    indices: Array
+
+
+def _slices(kind: Kind, group: Group) -> list[_Slices]:
+    """Gather the parts of all channels by initializer and axis."""
+    places: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for number, channel in enumerate(group.channels):
+        for part in _parts(kind, group, channel):
+            pairs = ((number, index) for index in part.indices)
+            places.setdefault((part.initializer, part.axis), []).extend(pairs)
+    return [_Slices(*place, *np.array(pairs, np.int64).T) for place, pairs in places.items() if pairs]
+
+
+@dataclass
+class _Sums:
+    """Of one batch: Σ g w, or Σ (g w)², of all that lies at one place of an axis; each computed once."""
+
+    kind: Kind
+    initializers: Initializers
+    gradients: Mapping[str, Array]
+    _along: dict[tuple[str, int], Array] = field(default_factory=dict)
+
+    def by_channel(self, each: _Slices, channels: int) -> Array:
+        """The sum of each channel, float64 [channels]; 0 of what has no gradient."""
+        if each.initializer not in self.gradients:
+            return np.zeros(channels)
+        return np.bincount(each.channels, self._sums(each.initializer, each.axis)[each.indices], channels)
+
+    def _sums(self, name: str, axis: int) -> Array:
+        if (name, axis) not in self._along:
+            product = self.initializers.array(name).astype(np.float64) * self.gradients[name]
+            others = tuple(place for place in range(product.ndim) if place != axis % product.ndim)
+            self._along[name, axis] = (product if self.kind == "taylor" else product**2).sum(others)
+        return self._along[name, axis]
 
 
 def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array]:

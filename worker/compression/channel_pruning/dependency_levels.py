@@ -1,9 +1,8 @@
-"""Sorts layers by what they depend on, and cuts out the part of a graph that some values need."""
+"""Sorts layers by what they depend on."""
 
 from collections.abc import Sequence
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 from worker.compression.layers.linear import Linear
 
@@ -29,21 +28,6 @@ def dependency_levels(model: ir.Model, layers: Sequence[Linear], before: ir.Mode
             if new:
                 changed.add(str(value.name))
     return [by_level[level] for level in sorted(by_level)]
-
-
-def subgraph_for(model: ir.Model, values: Sequence[str]) -> ir.Model:
-    """Make a copy (weights shared) that computes these values alone."""
-    copy = model.clone()
-    made = {str(value.name): value for node in copy.graph for value in node.outputs}
-    wanted = [made[name] for name in values if name in made]
-    if wanted:  # a graph input needs no graph
-        copy.graph.outputs.clear()
-        copy.graph.outputs.extend(wanted)
-    for value in wanted:
-        if value.type is None:
-            value.type = ir.TensorType(ir.DataType.FLOAT)
-    passes.RemoveUnusedNodesPass()(copy)
-    return copy
 
 
 def _differs(name: str, model: ir.Model, before: ir.Model) -> bool:

@@ -9,21 +9,22 @@ error on rows held out of the fit; where none leaves less than W_S does, the lay
 (He et al. 2017, arXiv:1707.06168; Luo et al. 2017, arXiv:1707.06342)
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.channel_pruning.dependency_levels import dependency_levels, subgraph_for
+from worker.compression.channel_pruning.dependency_levels import dependency_levels
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.cost import macs
 from worker.compression.ir.arrays import Array
 from worker.compression.layers.bias import Bias, bias_of
 from worker.compression.layers.im2col import sampled_rows
 from worker.compression.layers.linear import Linear, linears
-from worker.compression.runtime.observe import Observer
+from worker.compression.runtime.observe import MAX_OBSERVED_BYTES
+from worker.compression.runtime.stages import Stages
 
 ROWS_PER_NUMBER: Final = 64
 """Rows for each number that is fitted; of more (a convolution has one for each position) a random part is taken."""
@@ -35,9 +36,11 @@ MIN_ERROR: Final = 1e-6
 BATCH: Final = 32
 MIN_BATCHES: Final = 8
 """Where there are as many samples: enough to hold some out."""
-MAX_MACS: Final = 10**12
-"""Multiply-accumulates of all passes; where the samples would take more, fewer are used, `MIN_SAMPLES` at least."""
+MAX_MACS: Final = 3 * 10**11
+"""Multiply-accumulates of both networks; where the samples would take more, fewer are used, `MIN_SAMPLES` at least."""
 MIN_SAMPLES: Final = 32
+MAX_HELD_BYTES: Final = 1 << 29
+"""Of both networks between two levels; where the samples would take more, fewer are used, `MIN_BATCHES` at least."""
 
 
 @dataclass(frozen=True)
@@ -107,44 +110,81 @@ def reconstruct(
 ) -> list[Reconstruction]:
     """Fit the layers of `cut` behind its first change, in place, from the first to the last.
 
-    `pruned`: the outputs that a layer of `whole` has lost, by the name of its weight. Raises what `Observer` raises.
+    `pruned`: the outputs that a layer of `whole` has lost, by the name of its weight. Raises `model_does_not_run`,
+    `not_finite`.
     """
-    exclude = list(exclude)
     original = {layer.name: layer for layer in linears(whole)}
-    levels = dependency_levels(cut, [x for x in linears(cut, exclude) if x.name in original], whole)
-    samples = samples.take(max(MIN_SAMPLES, MAX_MACS // max(1, len(levels) * (macs(whole) or 1))))
+    linear = [layer for layer in linears(cut, exclude) if layer.name in original]
+    levels = [_biased(cut, level) for level in dependency_levels(cut, linear, whole)]
+    levels = [level for level in levels if level]
+    if not levels:
+        return []
+    both = _Both.of(whole, cut, original, levels, samples)
+    remaining = {
+        layer.name: _remaining_outputs(original[layer.name], pruned) for level in levels for layer, _ in level
+    }
     reconstructions: list[Reconstruction] = []
-    for number, layers in enumerate(levels):
-        pairs = [(original[layer.name], layer) for layer in layers]
-        reconstructions += _fit_level(whole, cut, pairs, pruned, samples)
+    for number, level in enumerate(levels):
+        reconstructions += _fit_level(both, number, level, remaining)
         report_progress((number + 1) / len(levels))
     return reconstructions
 
 
+def _biased(model: ir.Model, layers: Iterable[Linear]) -> list[tuple[Linear, Bias]]:
+    """With their biases, without layers that cannot be fitted."""
+    return [(layer, bias) for layer in layers if (bias := bias_of(model, layer)) is not None]
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Both networks, level by level, each over its `samples` in batches of `size`. `original`: the whole network's
+    layers by name."""
+
+    whole: Stages
+    cut: Stages
+    original: Mapping[str, Linear]
+    samples: int
+    size: int
+
+    @classmethod
+    def of(
+        cls,
+        whole: ir.Model,
+        cut: ir.Model,
+        original: Mapping[str, Linear],
+        levels: Sequence[Sequence[tuple[Linear, Bias]]],
+        samples: Samples,
+    ) -> "_Both":
+        first = Stages(whole, [[_output(original[layer.name]) for layer, _ in level] for level in levels])
+        second = Stages(cut, [[layer.data for layer, _ in level] for level in levels])
+        weights = first.bytes_per_sample(samples), second.bytes_per_sample(samples)
+        held, wanted = (max(1.0, sum(pair)) for pair in zip(*weights, strict=True))
+        most = max(MIN_BATCHES, int(MAX_HELD_BYTES // held))
+        samples = samples.take(min(most, max(MIN_SAMPLES, MAX_MACS // (2 * (macs(whole) or 1)))))
+        size = int(max(1, min(BATCH, len(samples) // MIN_BATCHES, MAX_OBSERVED_BYTES // wanted)))
+        for stages in (first, second):
+            stages.begin(samples, size)
+        return cls(first, second, original, len(samples), samples.fixed_batch or size)
+
+
 def _fit_level(
-    whole: ir.Model,
-    cut: ir.Model,
-    pairs: list[tuple[Linear, Linear]],
-    pruned: Mapping[str, Iterable[int]],
-    samples: Samples,
-) -> Iterator[Reconstruction]:
+    both: _Both, number: int, layers: Sequence[tuple[Linear, Bias]], remaining: Mapping[str, Array]
+) -> list[Reconstruction]:
     """Fit layers that do not depend on each other, in one pass over the data; every fourth batch is held out."""
-    layers = [(layer, bias) for _, layer in pairs if (bias := bias_of(cut, layer)) is not None]
-    original = {layer.name: old for old, layer in pairs}
-    remaining = {layer.name: _remaining_outputs(original[layer.name], pruned) for layer, _ in layers}
     sums = {layer.name: [LeastSquares.empty(_sizes(layer, bias)) for _ in range(2)] for layer, bias in layers}
-    outputs = {layer.name: str(original[layer.name].node.outputs[0].name) for layer, _ in layers}
-    size, batches = _run_both(whole, cut, outputs, layers, samples)
-    for number, (targets, data) in enumerate(batches):
+    outputs, data = both.whole.stages[number].wanted, both.cut.stages[number].wanted
+    pairs = zip(both.whole.run(number), both.cut.run(number), strict=True)
+    for place, (targets, inputs) in enumerate(pairs):
+        target, reaching = dict(zip(outputs, targets, strict=True)), dict(zip(data, inputs, strict=True))
         for layer, bias in layers:
-            max_rows = -(-ROWS_PER_NUMBER * layer.shape[2] * size // len(samples))
-            z = bias.widened(layer.columns(data[layer.data], max_rows))
-            y = _rows(original[layer.name], targets[outputs[layer.name]], max_rows)[:, remaining[layer.name]]
+            old = both.original[layer.name]
+            max_rows = -(-ROWS_PER_NUMBER * layer.shape[2] * both.size // both.samples)
+            z = bias.widened(layer.columns(reaching[layer.data], max_rows))
+            y = _rows(old, target[_output(old)], max_rows)[:, remaining[layer.name]]
             groups, outer, _ = layer.shape
             y = y.reshape(len(y), groups, outer).swapaxes(0, 1)
-            sums[layer.name][number % HELD_OUT_EVERY == 1].add(z, y)
-    for layer, bias in layers:
-        yield _fit(layer, bias, *sums[layer.name])
+            sums[layer.name][place % HELD_OUT_EVERY == 1].add(z, y)
+    return [_fit(layer, bias, *sums[layer.name]) for layer, bias in layers]
 
 
 def _fit(layer: Linear, bias: Bias, training: LeastSquares, held_out: LeastSquares) -> Reconstruction:
@@ -158,26 +198,6 @@ def _fit(layer: Linear, bias: Bias, training: LeastSquares, held_out: LeastSquar
         return Reconstruction(layer.name, error, error)
     layer.put(bias.put((training + held_out).solved(before, best, free)))
     return Reconstruction(layer.name, error, errors[best])
-
-
-def _run_both(
-    whole: ir.Model,
-    cut: ir.Model,
-    outputs: Mapping[str, str],
-    layers: list[tuple[Linear, Bias]],
-    samples: Samples,
-) -> tuple[int, Iterator[tuple[dict[str, Array], dict[str, Array]]]]:
-    """Run both networks side by side: samples of a batch, and batch by batch the outputs of the whole network's layers
-    with the data that reaches the cut one's."""
-    targets = list(dict.fromkeys(outputs.values()))
-    data = list(dict.fromkeys(layer.data for layer, _ in layers))
-    first, second = Observer(subgraph_for(whole, targets), targets), Observer(subgraph_for(cut, data), data)
-    max_size = max(1, len(samples) // MIN_BATCHES)
-    size = min(BATCH, max_size, first.batch_size(samples), second.batch_size(samples))
-    pairs = zip(first.run(samples, size), second.run(samples, size), strict=True)
-    return size, (
-        (dict(zip(targets, a.values, strict=True)), dict(zip(data, b.values, strict=True))) for a, b in pairs
-    )
 
 
 def _remaining_outputs(layer: Linear, pruned: Mapping[str, Iterable[int]]) -> Array:
@@ -197,3 +217,7 @@ def _rows(layer: Linear, y: Array, max_rows: int) -> Array:
     if layer.node.op_type == "Conv":
         return rows[sampled_rows(len(rows), max_rows)]
     return rows[:: max(1, -(-len(rows) // max_rows))]
+
+
+def _output(layer: Linear) -> str:
+    return str(layer.node.outputs[0].name)

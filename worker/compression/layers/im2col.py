@@ -1,6 +1,10 @@
 """Lays out what a convolution's kernel sees at each position of its output as rows of a matrix (im2col)."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +12,9 @@ import onnx_ir as ir
 from numpy.lib.stride_tricks import sliding_window_view
 
 from worker.compression.ir.arrays import Array
+
+MOST_DRAWS: Final = 16
+"""Draws that are remembered: those of the layers of one batch, and the next has the same."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +65,39 @@ def patches(x: Array, window: Window, groups: int = 1, max_rows: int | None = No
     `max_rows` at most, drawn without replacement, the same ones for data of the same size.
     """
     rank = len(window.kernel)
-    padded = np.pad(x, [(0, 0), (0, 0), *window.padding(x.shape[2:])])
+    padded = _padded(x, window.padding(x.shape[2:]))
     reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilations, strict=True)]
     views = sliding_window_view(padded, reach, axis=tuple(range(2, 2 + rank)))
     steps = tuple(slice(None, None, s) for s in window.strides)
     views = views[(slice(None), slice(None), *steps, *(slice(None, None, d) for d in window.dilations))]
     samples, channels, positions = x.shape[0], x.shape[1], views.shape[2 : 2 + rank]
     views = np.moveaxis(views, 1, 1 + rank)  # [N, positions…, channels, kernel…]
-    rows = sampled_rows(samples * int(np.prod(positions)), max_rows)
+    rows = sampled_rows(samples * math.prod(positions), max_rows)
     picked = views[np.unravel_index(rows, (samples, *positions))]
-    inner = channels // groups * int(np.prod(window.kernel))
+    inner = channels // groups * math.prod(window.kernel)
     return np.ascontiguousarray(picked.reshape(len(rows), groups, inner).swapaxes(0, 1), np.float32)
+
+
+def _padded(x: Array, padding: Sequence[tuple[int, int]]) -> Array:
+    """With zeros around the spatial axes."""
+    if not any(map(any, padding)):
+        return x
+    inner = tuple(
+        slice(before, before + size) for (before, _), size in zip(padding, x.shape[2:], strict=True)
+    )
+    sizes = [before + size + after for (before, after), size in zip(padding, x.shape[2:], strict=True)]
+    padded = np.zeros((*x.shape[:2], *sizes), x.dtype)
+    padded[(slice(None), slice(None), *inner)] = x
+    return padded
 
 
 def sampled_rows(count: int, max_rows: int | None) -> npt.NDArray[np.int64]:
     """Choose rows, in ascending order: all, or `max_rows` of them, which follow from the count alone."""
-    if max_rows is None or count <= max_rows:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(count).choice(count, max_rows, replace=False))
+    return np.arange(count) if max_rows is None or count <= max_rows else _drawn(count, max_rows)
+
+
+@lru_cache(MOST_DRAWS)
+def _drawn(count: int, rows: int) -> npt.NDArray[np.int64]:
+    drawn = np.sort(np.random.default_rng(count).choice(count, rows, replace=False))
+    drawn.flags.writeable = False
+    return drawn

@@ -4,6 +4,7 @@ Conv          W [groups, out / groups, (in / groups) · Πkernel], x the patches
 Gemm, MatMul  W [1, out, in], x all rows
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -57,7 +58,8 @@ class Linear:
     def shape(self) -> tuple[int, int, int]:
         """Of the matrix: groups, outputs of one group, inputs of one group."""
         if self.node.op_type == "Conv":
-            return self.groups, self.dims[0] // self.groups, int(np.prod(self.dims[1:]))
+            outer, *inner = self.dims
+            return self.groups, outer // self.groups, math.prod(inner)
         first, second = self.dims if self.outputs_first else self.dims[::-1]
         return 1, first, second
 

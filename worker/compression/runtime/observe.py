@@ -53,7 +53,7 @@ class Observer:
     def __init__(self, model: ir.Model, values: list[str]) -> None:
         """Raises `Refusal` `model_does_not_run`."""
         self._model, self.values = model, values
-        self._widths = _widths(model)
+        self._widths = widths(model)
         self._session = _session(model, values)
 
     def run(
@@ -69,13 +69,17 @@ class Observer:
             seen = self._once(fed)
             if not checked:
                 named = zip(self.values, seen.values, strict=True)
-                seen.extremes.extend(_finite_extremes(self._model, name, x) for name, x in named)
+                seen.extremes.extend(finite_extremes(self._model, name, x) for name, x in named)
             yield seen
 
     def batch_size(self, samples: Batches) -> int:
         """Choose the batch size at which the observed values take at most `MAX_OBSERVED_BYTES`."""
         observed = self._once(next(samples.largest().fed_batches(1))).values
         return int(np.clip(MAX_OBSERVED_BYTES // max(1, sum(x.nbytes for x in observed)), 1, MAX_BATCH))
+
+    def observe(self, fed: Fed) -> list[Array]:
+        """Run one batch, and return the values of it as they are. Raises `model_does_not_run`."""
+        return self._once(fed).values
 
     def _once(self, fed: Fed) -> ObservedBatch:
         feeds = fed.feeds
@@ -111,7 +115,7 @@ def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
         raise _broken(error) from error
 
 
-def _widths(model: ir.Model) -> set[int]:
+def widths(model: ir.Model) -> set[int]:
     """Collect the sizes of the weights: an axis of such a size may be channels, where positions are as many."""
     weights = [
         value.const_value.shape
@@ -148,7 +152,7 @@ def _broken(error: Exception) -> Refusal:
     )
 
 
-def _finite_extremes(model: ir.Model, name: str, x: Array) -> tuple[float, float]:
+def finite_extremes(model: ir.Model, name: str, x: Array) -> tuple[float, float]:
     if not x.size:
         return np.inf, -np.inf
     low, high = float(x.min()), float(x.max())

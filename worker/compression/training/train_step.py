@@ -66,7 +66,7 @@ def train_model(model: ir.Model, step: Training, context: Context, goal: Trainin
     write_back(pair.module, model, result.biases)
     if result.diverged is not None:
         raise _diverged(model, result)
-    notes = [*_notes(result, step, samples), *sparsity.notes]
+    notes = [*_notes(result, step, samples), *_teachers_notes(goal, pair.teacher), *sparsity.notes]
     details = _details(result, hardware, goal, sparsity, recomputes=pair.module.recomputes)
     return StepResult(model, learning, layers, notes, details, sparsity.targets)
 
@@ -98,12 +98,21 @@ def _pair(
         teacher_module = as_module(goal.teacher, objective.teacher_values)
         hardware.place(teacher_module)
         rows = int(samples.rows[-1]) + 1
-        apart = objective.samples_first and not samples.is_ragged  # time first: no row for each sample
-        folder = context.scratch if goal.cached and apart else None
-        teacher = Teacher(teacher_module, hardware, rows, folder)
+        folder = context.scratch if goal.cached else None
+        why_not = _why_not_kept(objective, samples)
+        teacher = Teacher(teacher_module, hardware, rows, folder, objective.teacher_heads, why_not)
     for part in (module, objective):
         hardware.place(part)
     return StudentTeacher(module, objective, teacher, hardware)
+
+
+def _why_not_kept(objective: Objective, samples: Samples) -> str | None:
+    """Say as a clause why a teacher's answers have no row for each sample that could be kept; None where they have."""
+    if samples.is_ragged:
+        return "rows differ in their size"
+    return (
+        None if objective.samples_first else "samples do not lie along the first axis of all that is compared"
+    )
 
 
 def _labelled(samples: Samples, model: ir.Model, pair: StudentTeacher) -> Samples:
@@ -169,6 +178,12 @@ def _notes(training: TrainingResult, step: Training, samples: Samples) -> list[s
             "with are kept. More training data (or a larger validation share) tells more."
         )
     return notes
+
+
+def _teachers_notes(goal: TrainingGoal, teacher: Teacher | None) -> list[str]:
+    if not goal.cached or teacher is None or teacher.why_not_kept is None:
+        return []
+    return [f"The teacher answered anew in each epoch, without cache_teacher: {teacher.why_not_kept}."]
 
 
 def _details(

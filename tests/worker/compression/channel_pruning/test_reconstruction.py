@@ -9,8 +9,11 @@ import pytest
 
 from tests.support.graphs import node
 from tests.support.small_nets import digits_net, digits_samples, model_of, run, samples
-from worker.compression.channel_pruning.reconstruction import Reconstruction, reconstruct
+from worker.compression.channel_pruning.reconstruction import MIN_BATCHES, Reconstruction, reconstruct
+from worker.compression.data.samples import Fed
 from worker.compression.graph.channels import channel_groups, cut
+from worker.compression.runtime import stages
+from worker.compression.runtime.observe import Observer
 
 CHAINS = ("Conv", "Gemm", "MatMul")
 
@@ -123,3 +126,36 @@ def test_a_fit_that_does_not_help_on_held_out_rows_is_not_taken(tmp_path: Path) 
     found = reconstruct(net, smaller, {"w1": [5]}, samples(tmp_path, net, x=x), [], lambda _: None)
     assert all(isinstance(each, Reconstruction) and each.after <= each.before + 1e-6 for each in found)
     np.testing.assert_allclose(run(smaller, {"x": x}), run(net, {"x": x}), rtol=1e-3, atol=1e-3)
+
+
+def test_of_layers_one_behind_the_other_each_is_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each batch, in both networks: the time of a fit does not grow with the square of the depth."""
+    runs: list[str] = []
+
+    class Counting(Observer):
+        def __init__(self, made: ir.Model, values: list[str]) -> None:
+            super().__init__(made, values)
+            self.layers = [str(node.name) for node in made.graph if node.op_type == "Gemm"]
+
+        def observe(self, fed: Fed) -> list[Any]:
+            runs.extend(self.layers)
+            return super().observe(fed)
+
+    depth, width, rng = 8, 6, np.random.default_rng(0)
+    weights = {f"w{n}": rng.normal(size=(width, width)).astype(np.float32) for n in range(depth)}
+    nodes = [
+        node("Gemm", f"{'x' if n == 0 else f'h{n}'} w{n}", f"h{n + 1}", f"layer{n}", transB=1)
+        for n in range(depth)
+    ]
+    net = model_of(nodes, {"x": ["N", width]}, {f"h{depth}": ["N", width]}, weights)
+    groups = channel_groups(net).groups
+    smaller = cut(net, [group.channels[0] for group in groups])
+    gone = {part.initializer: [0] for g in groups for part in g.channels[0].parts if part.role == "output"}
+    monkeypatch.setattr(stages, "Observer", Counting)
+    data = samples(tmp_path, net, x=rng.normal(size=(40, width)).astype(np.float32))
+    fitted = reconstruct(net, smaller, gone, data, [], lambda _: None)
+    assert len(fitted) == depth
+    batches = 40 // (40 // MIN_BATCHES)
+    assert max(runs.count(name) for name in runs) <= 2 * (batches + 1)  # one more finds how large values are

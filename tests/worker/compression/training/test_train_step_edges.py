@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from tests.support.refusals import refusal
 from tests.support.small_nets import model
+from tests.support.small_transformer import LENGTH, WIDTH, attention_of_folded_heads
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
@@ -173,18 +174,33 @@ def test_features_that_weigh_nothing_ask_no_teacher(tmp_path: Path) -> None:
     assert done(quantized, tmp_path, {**QAT, "features": [pair]}).changed == 1
 
 
-def test_answers_of_any_length_are_kept_by_sample(tmp_path: Path) -> None:
-    """A row that is the whole input, time first: with and without keeping the same weights come out."""
+@pytest.mark.parametrize("steps_first", [True, False])
+def test_a_cache_changes_nothing_and_where_there_is_none_a_note_says_why(
+    tmp_path: Path, steps_first: bool
+) -> None:
+    """A row that is the whole input, time first, has no row of its own among the answers; attention whose heads are
+    folded into the samples has."""
     each = "(float[5,N,4] x) => (float[5,N,4] y) { [each] y = MatMul (x, w) }"
-    teacher, w = normal(4, 4), normal(4, 4)
+    arrays = normal(4, 4), normal(4, 4)
 
-    def trained(cached: bool) -> np.ndarray:
-        nets = [model(each, {"w": array}) for array in (w, teacher)]
+    def trained(cached: bool) -> StepResult:
+        rng = np.random.default_rng(1)
         step = {**DISTIL, "cache_teacher": cached}
-        x = np.random.default_rng(1).standard_normal((8, 5, 1, 4)).astype(np.float32)
-        return weights(done(nets[0], tmp_path, step, x=x, teacher=nets[1]).model)["w"]
+        if steps_first:
+            nets = [model(each, {"w": array}) for array in arrays]
+            x = rng.standard_normal((8, 5, 1, 4)).astype(np.float32)
+        else:
+            nets = [attention_of_folded_heads(heads, heads) for heads in (2, 4)]
+            x = rng.standard_normal((8, LENGTH, WIDTH)).astype(np.float32)
+            step["features"] = "auto"
+        return done(nets[0], tmp_path, step, x=x, teacher=nets[1])
 
-    assert np.array_equal(trained(True), trained(False))
+    with_cache, without = trained(True), trained(False)
+    assert np.array_equal(weights(with_cache.model)["w"], weights(without.model)["w"])
+    notes = [note for note in with_cache.notes if "cache_teacher" in note]
+    assert [note.split(": ")[1] for note in notes] == steps_first * [
+        "samples do not lie along the first axis of all that is compared."
+    ]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str, str]] = {

@@ -1,15 +1,19 @@
 """Takes normalisations apart that ONNX Runtime has fused: streams are seen again, and all operators are ONNX's own.
+Statistics that other nodes read are computed beside them, so that every normalisation answers one value:
 
     SkipLayerNormalization(x, skip, γ, β, bias)        →  s = x + (skip + bias);  LayerNormalization(s, γ, β)
     SkipSimplifiedLayerNormalization(x, skip, γ, bias) →  s = x + (skip + bias);  RMS(s, γ)
     SimplifiedLayerNormalization(x, γ)                 →  RMS(x, γ) = γ · x / √(mean x² + ε), in float32 up to γ
+    LayerNormalization(x, γ, β) → y, μ, 1/σ            →  y, and μ = mean x, 1/σ = 1 / √(mean (x − μ)² + ε) in float32
 
 The bias was that of a MatMul, of which ONNX Runtime makes `skip` or x: it is added there, so that what is left of x is
-the stream. s is the fourth output. A node of which the statistics are read stays; so does SkipLayerNormalization before
-opset 17, which has no LayerNormalization. ONNX Runtime fuses RMS again when it loads the model, the sum in front not.
+the stream. s is the fourth output, statistics are the second and third. SkipLayerNormalization before opset 17, which
+has no LayerNormalization, stays; so does one without a mean of which the mean is read, 0 in ONNX Runtime.
+ONNX Runtime fuses RMS again when it loads the model, the sum in front not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -18,7 +22,7 @@ import onnx_ir as ir
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS
-from worker.compression.ir.values import OTHER_FLOATS, graph_of
+from worker.compression.ir.values import OTHER_FLOATS, graph_of, required_input
 
 HAS_LAYER_NORMALIZATION: Final = 17
 AXES_ARE_INPUTS: Final = 18
@@ -26,29 +30,40 @@ AXES_ARE_INPUTS: Final = 18
 SKIP_LAYER: Final = ("com.microsoft", "SkipLayerNormalization")
 SKIP_RMS: Final = ("com.microsoft", "SkipSimplifiedLayerNormalization")
 RMS: Final = ("", "SimplifiedLayerNormalization")
+LAYER: Final = ("", "LayerNormalization")
 SKIP_EPSILON: Final = 1e-12
 EPSILON: Final = 1e-5
 """ONNX Runtime's own, where a node says none."""
 X, SKIP, SCALE = range(3)
 NORMALISED, SUM = 0, 3
+MEAN, INVERSE = 1, 2
+INVERSE_RMS: Final = 1
+"""Outputs: of a normalisation with a mean, and of one without."""
 FLOAT: Final = ir.DataType.FLOAT
 
 
 class TakeNormsApart(ir.passes.InPlacePass):
-    """Write every fused normalisation in operators of ONNX's own."""
+    """Write every fused normalisation in operators of ONNX's own, and statistics that are read."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         edit, opset, single = GraphEdit(model), opset_of(model), _is_single(model)
         nodes = ir.traversal.RecursiveGraphIterator(model.graph)
         fused = [node for node in nodes if _can_be_taken_apart(node, opset)]
         for node in fused:
+            x = node.inputs[X]
+            is_wide = x is not None and (x.dtype == FLOAT or (x.dtype is None and single))
             if _kind(node) == RMS:
-                x = node.inputs[X]
-                is_wide = x is not None and (x.dtype == FLOAT or (x.dtype is None and single))
-                _put(node, _rms(edit, node, x, EPSILON, opset, is_wide=is_wide), None)
+                _take_rms_apart(edit, node, opset, is_wide=is_wide)
+            elif _kind(node) == LAYER:
+                _take_statistics_out(edit, node, opset, is_wide=is_wide)
             else:
                 _take_skip_apart(edit, node, opset)
         return ir.passes.PassResult(model, modified=bool(fused))
+
+
+def _read_statistics(node: ir.Node) -> list[ir.Value]:
+    """List the statistics of a normalisation that something reads."""
+    return [value for value in node.outputs[MEAN:SUM] if value.uses() or value.is_graph_output()]
 
 
 def _kind(node: ir.Node) -> tuple[str, str]:
@@ -58,15 +73,58 @@ def _kind(node: ir.Node) -> tuple[str, str]:
 
 
 def _can_be_taken_apart(node: ir.Node, opset: int) -> bool:
-    kind = _kind(node)
-    if kind not in (SKIP_LAYER, SKIP_RMS, RMS):
-        return False
-    if any(value.uses() or value.is_graph_output() for value in node.outputs[NORMALISED + 1 : SUM]):
-        return False
+    kind, statistics = _kind(node), _read_statistics(node)
+    if kind == LAYER:
+        x = required_input(node, X)
+        return bool(statistics) and _first_axis(node) is not None and x.dtype != ir.DataType.DOUBLE
     if kind == SKIP_LAYER:
         return opset >= HAS_LAYER_NORMALIZATION
+    no_mean = kind == SKIP_RMS and any(value in statistics for value in node.outputs[MEAN:INVERSE])
+    if kind not in (SKIP_RMS, RMS) or no_mean:
+        return False
     gain = node.inputs[SCALE if kind == SKIP_RMS else 1]
     return gain is not None and gain.dtype is not None and _first_axis(node) is not None
+
+
+def _take_rms_apart(edit: GraphEdit, node: ir.Node, opset: int, *, is_wide: bool) -> None:
+    made = _rms(edit, node, node.inputs[X], EPSILON, opset, is_wide=is_wide)
+    _put(node, made.nodes, _rms_answers(made, node, INVERSE_RMS))
+
+
+def _rms_answers(made: "_Written", node: ir.Node, inverse: int) -> dict[int, ir.Value]:
+    """What it answers, and the `inverse` of its root where that is read."""
+    answers = {NORMALISED: made.nodes[-1].outputs[0]}
+    if _read_statistics(node):
+        root = next(each for each in made.nodes if each.op_type == "Sqrt").outputs[0]
+        answers[inverse] = made.add("Reciprocal", [root], "inverse")
+    return answers
+
+
+def _take_statistics_out(edit: GraphEdit, node: ir.Node, opset: int, *, is_wide: bool) -> None:
+    """Compute them behind the normalisation, which answers y alone."""
+    made = _Written(edit, str(node.outputs[NORMALISED].name), opset)
+    first = _first_axis(node)
+    assert first is not None
+    epsilon = node.attributes.get_float("epsilon", EPSILON)
+    answers = _statistics(made, required_input(node, X), first, epsilon, is_wide=is_wide)
+    graph_of(node).insert_after(node, made.nodes)
+    for place, after in answers.items():
+        if place < len(node.outputs):
+            _replace(node.outputs[place], after)
+    node.resize_outputs(NORMALISED + 1)
+
+
+def _statistics(
+    made: "_Written", x: ir.Value, first: int, epsilon: float, *, is_wide: bool
+) -> dict[int, ir.Value]:
+    """μ and 1/σ of x over the axes from the `first` on, in float32."""
+    wide = x if is_wide else made.add("Cast", [x], "wide", to=FLOAT.value)
+    mean = made.mean(wide, first, "mean")
+    centred = made.add("Sub", [wide, mean], "centred")
+    variance = made.mean(made.add("Mul", [centred, centred], "squares"), first, "variance")
+    moment = made.add("Add", [variance, made.number(epsilon, "epsilon")], "moment")
+    inverse = made.add("Reciprocal", [made.add("Sqrt", [moment], "root")], "inverse")
+    return {MEAN: mean, INVERSE: inverse}
 
 
 def _take_skip_apart(edit: GraphEdit, node: ir.Node, opset: int) -> None:
@@ -78,16 +136,20 @@ def _take_skip_apart(edit: GraphEdit, node: ir.Node, opset: int) -> None:
         nodes.append(edit.new_node("Add", [inputs[place], bias], f"{out}_biased"))
         inputs[place] = nodes[-1].outputs[0]
     nodes.append(edit.new_node("Add", inputs[: SKIP + 1], f"{out}_sum"))
-    total = nodes[-1].outputs[0]
-    if _kind(node) == SKIP_LAYER:
-        attributes = {"axis": -1, "epsilon": node.attributes.get_float("epsilon", SKIP_EPSILON)}
-        read = [total, inputs[SCALE], *([] if shift is None else [shift])]
-        nodes.append(edit.new_node("LayerNormalization", read, f"{out}_normalised", attributes))
+    total, gain = nodes[-1].outputs[0], inputs[SCALE]
+    is_wide = gain is not None and gain.dtype == FLOAT  # all that it reads is of its type
+    if _kind(node) == SKIP_RMS:
+        made = _rms(edit, node, total, SKIP_EPSILON, opset, is_wide=is_wide)
+        answers = _rms_answers(made, node, INVERSE)
     else:
-        gain = inputs[SCALE]  # all that it reads is of its type
-        is_wide = gain is not None and gain.dtype == FLOAT
-        nodes += _rms(edit, node, total, SKIP_EPSILON, opset, is_wide=is_wide)
-    _put(node, nodes, total)
+        made, epsilon = _Written(edit, out, opset), node.attributes.get_float("epsilon", SKIP_EPSILON)
+        read = [total, gain, *([] if shift is None else [shift])]
+        attributes = {"axis": -1, "epsilon": epsilon}
+        made.nodes.append(edit.new_node("LayerNormalization", read, f"{out}_normalised", attributes))
+        answers = {NORMALISED: made.nodes[-1].outputs[0]}
+        if _read_statistics(node):
+            answers |= _statistics(made, total, -1, epsilon, is_wide=is_wide)
+    _put(node, [*nodes, *made.nodes], {**answers, SUM: total})
 
 
 def _is_single(model: ir.Model) -> bool:
@@ -108,53 +170,67 @@ def _first_axis(node: ir.Node) -> int | None:
     return None if x is None or x.shape is None else axis - len(x.shape)
 
 
+@dataclass
+class _Written:
+    """`nodes` in the order in which they are added; their values are called after `out`."""
+
+    edit: GraphEdit
+    out: str
+    opset: int
+    nodes: list[ir.Node] = field(default_factory=list)
+
+    def add(self, operator: str, inputs: Sequence[ir.Value], name: str, **attributes: object) -> ir.Value:
+        self.nodes.append(self.edit.new_node(operator, inputs, f"{self.out}_{name}", attributes))
+        return self.nodes[-1].outputs[0]
+
+    def number(self, value: float, name: str) -> ir.Value:
+        return self.edit.new_constant(f"{self.out}_{name}", np.array(value, np.float32))
+
+    def mean(self, x: ir.Value, first: int, name: str) -> ir.Value:
+        """Over all axes from the `first` on, counted from the last."""
+        axes = list(range(first, 0))
+        if self.opset < AXES_ARE_INPUTS:
+            return self.add("ReduceMean", [x], name, axes=axes, keepdims=1)
+        along = self.edit.new_constant(f"{self.out}_{name}_axes", np.array(axes, np.int64))
+        return self.add("ReduceMean", [x, along], name, keepdims=1)
+
+
 def _rms(
     edit: GraphEdit, node: ir.Node, x: ir.Value | None, default_epsilon: float, opset: int, *, is_wide: bool
-) -> list[ir.Node]:
+) -> _Written:
     """γ · x / √(mean x² + ε). The square of what may be no float32 (`is_wide`) could overflow: it is cast."""
-    out, gain = str(node.outputs[NORMALISED].name), node.inputs[SCALE if _kind(node) == SKIP_RMS else 1]
-    first = _first_axis(node)
+    gain, first = node.inputs[SCALE if _kind(node) == SKIP_RMS else 1], _first_axis(node)
     assert x is not None
     assert gain is not None
     assert first is not None
-    axes = list(range(first, 0))
-    epsilon = node.attributes.get_float("epsilon", default_epsilon)
-    nodes = list[ir.Node]()
-
-    def add(operator: str, inputs: Sequence[ir.Value], name: str, **attributes: object) -> ir.Value:
-        nodes.append(edit.new_node(operator, inputs, f"{out}_{name}", attributes))
-        return nodes[-1].outputs[0]
-
-    def number(value: float, name: str) -> ir.Value:
-        return edit.new_constant(f"{out}_{name}", np.array(value, np.float32))
-
-    wide = x if is_wide else add("Cast", [x], "wide", to=FLOAT.value)
-    square = add("Pow", [wide, number(2.0, "two")], "square")
-    if opset < AXES_ARE_INPUTS:
-        mean = add("ReduceMean", [square], "mean", axes=axes, keepdims=1)
-    else:
-        along = edit.new_constant(f"{out}_axes", np.array(axes, np.int64))
-        mean = add("ReduceMean", [square, along], "mean", keepdims=1)
-    root = add("Sqrt", [add("Add", [mean, number(epsilon, "epsilon")], "moment")], "root")
-    normal = add("Div", [wide, root], "normal")
+    made = _Written(edit, str(node.outputs[NORMALISED].name), opset)
+    wide = x if is_wide else made.add("Cast", [x], "wide", to=FLOAT.value)
+    square = made.add("Pow", [wide, made.number(2.0, "two")], "square")
+    epsilon = made.number(node.attributes.get_float("epsilon", default_epsilon), "epsilon")
+    moment = made.add("Add", [made.mean(square, first, "mean"), epsilon], "moment")
+    normal = made.add("Div", [wide, made.add("Sqrt", [moment], "root")], "normal")
     if gain.dtype != FLOAT:
         assert gain.dtype is not None
-        normal = add("Cast", [normal], "narrow", to=gain.dtype.value)
-    add("Mul", [normal, gain], "normalised")
-    return nodes
+        normal = made.add("Cast", [normal], "narrow", to=gain.dtype.value)
+    made.add("Mul", [normal, gain], "normalised")
+    return made
 
 
-def _put(node: ir.Node, nodes: list[ir.Node], total: ir.Value | None) -> None:
-    """Put nodes in a node's place: the last computes what it answers, `total` its sum."""
+def _put(node: ir.Node, nodes: list[ir.Node], answers: Mapping[int, ir.Value]) -> None:
+    """Put nodes in a node's place: by the place of an output, what answers for it."""
     graph_of(node).insert_before(node, nodes)
-    replaced = [(node.outputs[NORMALISED], nodes[-1].outputs[0])]
-    replaced += [(value, total) for value in node.outputs[SUM:] if total is not None]
-    for before, after in replaced:
-        name, after.shape, after.type = before.name, before.shape, before.type or after.type
-        ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
-        if name:
-            before.name, after.name = None, name
+    for place, after in answers.items():
+        if place < len(node.outputs):
+            _replace(node.outputs[place], after)
     graph_of(node).remove(node, safe=True)
+
+
+def _replace(before: ir.Value, after: ir.Value) -> None:
+    """Let one value stand for another, under its name."""
+    name, after.shape, after.type = before.name, before.shape, before.type or after.type
+    ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
+    if name:
+        before.name, after.name = None, name
 
 
 def _is_product(value: ir.Value | None) -> bool:

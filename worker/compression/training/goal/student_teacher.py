@@ -1,6 +1,6 @@
 """A student and what it learns from: its module, its objective, its teacher."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from worker.compression.data.trimming import trimmed
 from worker.compression.engine.module import GraphModule
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.feeding.hardware import Hardware
-from worker.compression.training.goal.feature_distillation.relations import together
+from worker.compression.training.goal.feature_distillation.relations import all_together
 from worker.compression.training.goal.objective import Objective
 from worker.compression.training.goal.step_scales import StepScales
 from worker.compression.training.goal.teacher import Teacher
@@ -46,7 +46,7 @@ class StudentTeacher:
         teacher = self._answers(placed) if answers is None else answers
         with self.hardware.arithmetic():
             student = self.module(self.hardware.feeds(placed.feeds))
-        return _compared(student, self.objective.student_heads, batch), teacher, placed
+        return _trimmed(all_together(student, self.objective.student_heads), batch), teacher, placed
 
     def loss(self, batch: Batch, stage: int = -1) -> torch.Tensor:
         """Compute the loss of a stage."""
@@ -93,13 +93,11 @@ class StudentTeacher:
     def _answers(self, placed: Batch) -> Outputs:
         if self.teacher is None:
             return {}
-        return _compared(self.teacher.outputs(placed), self.objective.teacher_heads, placed)
+        return _trimmed(self.teacher.outputs(placed), placed)
 
 
-def _compared(outputs: Outputs, heads: Mapping[str, int], batch: Batch) -> Outputs:
-    """Bring the `heads` of values of attention together, so that samples come first, as in all else; and cut off what
-    was computed from padding: nothing is learned from it."""
-    values = {name: together(x, heads[name]) if name in heads else x for name, x in outputs.items()}
+def _trimmed(values: Outputs, batch: Batch) -> Outputs:
+    """Cut off what was computed from padding: nothing is learned from it."""
     if not batch.padded:
         return values
     return {name: trimmed(x, len(batch), batch.padded, once=True) for name, x in values.items()}

@@ -182,3 +182,79 @@ def test_steps_that_train_and_cut_take_one_without_a_mean(skip: bool, tmp_path: 
         assert result.changed, step.kind
         net = normalise(result.model)
     assert np.isfinite(run(ir.to_proto(net), {"x": X})[0]).all()
+
+
+def statistics(norm: str, opset: int, dtype: str = "float") -> onnx.ModelProto:
+    """Of a normalisation of x [N, 5, WIDTH], read by another node and as they are; `norm` writes y, m and i."""
+    width = [5, WIDTH] if "axis = 1" in norm else [WIDTH]
+    kind = {"float": np.float32, "float16": np.float16}[dtype]
+    return graphs.parse(
+        f"""({dtype}[N,5,{WIDTH}] x) => ({dtype}[N,5,{WIDTH}] y, float[N,K,1] i, float[N,K,1] z) {{
+            [norm] {norm}
+            z = Exp (m)
+        }}""",
+        {
+            name: np.linspace(0.5, 2, width[-1]).astype(kind) * np.ones(width, kind)
+            for name in ("gain", "shift")
+        },
+        opset=opset,
+        ir_version=8,
+    )
+
+
+@pytest.mark.parametrize("opset", [17, 18, 21])
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("dtype", ["float", "float16"])
+def test_statistics_that_are_read_are_computed_beside(opset: int, axis: int, dtype: str) -> None:
+    """To 1e-5, in float16 to a hundredth. The normalisation keeps its name."""
+    norm = f"y, m, i = LayerNormalization <axis = {axis}, epsilon = 0.01> (x, gain, shift)"
+    made = statistics(norm, opset, dtype)
+    net = normalise(ir.from_proto(made))
+    (kept,) = (node for node in net.graph if node.op_type == "LayerNormalization")
+    assert (kept.name, len(kept.outputs)) == ("norm", 1)
+    x = (3 + X).astype(np.float32 if dtype == "float" else np.float16)
+    tolerance = 1e-5 if dtype == "float" else 0.01
+    for before, after in zip(run(made, {"x": x}), run(ir.to_proto(net), {"x": x}), strict=True):
+        assert after.dtype == before.dtype
+        assert np.allclose(after, before, rtol=tolerance, atol=tolerance)
+
+
+def test_the_inverse_of_one_without_a_mean_is_computed_beside() -> None:
+    made = statistics("y, i = SimplifiedLayerNormalization <epsilon = 0.01> (x, gain)\n m = Neg (i)", 17)
+    net = normalise(ir.from_proto(made))
+    assert "SimplifiedLayerNormalization" not in {node.op_type for node in net.graph}
+    for before, after in zip(run(made, {"x": X}), run(ir.to_proto(net), {"x": X}), strict=True):
+        assert np.allclose(after, before, rtol=1e-5, atol=1e-5)
+
+
+def test_statistics_that_nobody_reads_change_nothing() -> None:
+    made = graphs.parse(
+        f"""(float[N,5,{WIDTH}] x) => (float[N,5,{WIDTH}] y) {{
+            y, m, i = LayerNormalization (x, gain)
+        }}""",
+        {"gain": np.ones(WIDTH, np.float32)},
+        opset=17,
+        ir_version=8,
+    )
+    assert [node.op_type for node in normalise(ir.from_proto(made)).graph] == ["LayerNormalization"]
+
+
+@pytest.mark.parametrize("statistic", ["n, m, i, t", "n, m, i"])
+def test_statistics_of_a_sum_are_computed_beside_too(statistic: str) -> None:
+    """To 1e-5. The sum is made in front, and may be read or not."""
+    norm = f"{statistic} = com.microsoft.SkipLayerNormalization (x, x, gain, shift, shift)"
+    check_written_out("SkipLayerNormalization", f"{norm}\n y = Neg (n)")
+
+
+def test_the_inverse_of_a_sum_without_a_mean_is_computed_beside_too() -> None:
+    norm = "y, none, i = com.microsoft.SkipSimplifiedLayerNormalization (x, x, gain, shift)"
+    check_written_out("SkipSimplifiedLayerNormalization", f"{norm}\n m = Neg (i)")
+
+
+def check_written_out(operator: str, norm: str) -> None:
+    made = statistics(norm, 17)
+    made.opset_import.add(domain="com.microsoft", version=1)
+    net = normalise(ir.from_proto(made))
+    assert operator not in {node.op_type for node in net.graph}
+    for before, after in zip(run(made, {"x": X}), run(ir.to_proto(net), {"x": X}), strict=True):
+        assert np.allclose(after, before, rtol=1e-5, atol=1e-5)

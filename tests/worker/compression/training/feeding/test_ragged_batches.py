@@ -29,7 +29,9 @@ def losses(folder: Path, length: Any, pad_to: Any, output: str) -> Iterator[floa
     samples = opened(folder, net, rows(), pad_to).unpadded()
     heads = [head_of(graph, output, "regression") for graph in (net, other)]
     objective = Objective(LossWeights(soft=1.0), *heads)
-    teacher = Teacher(as_module(other, objective.teacher_values), CPU, len(samples), None)
+    teacher = Teacher(
+        as_module(other, objective.teacher_values), CPU, len(samples), None, objective.teacher_heads
+    )
     pair = StudentTeacher(as_module(net, objective.student_values), objective, teacher, CPU)
     for batch in Batches(samples, np.asarray(samples.rows), 4).ordered():
         yield float(pair.loss(batch).detach())

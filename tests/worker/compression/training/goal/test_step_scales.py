@@ -104,7 +104,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Samples]:
 def pair_of(case: Case) -> StudentTeacher:
     objective = Objective(case.weights, case.head, case.head, case.targets)
     module = as_module(net(disturbed=0.2), objective.student_values)
-    teacher = Teacher(as_module(net(), objective.teacher_values), CPU, ROWS, None)
+    teacher = Teacher(as_module(net(), objective.teacher_values), CPU, ROWS, None, objective.teacher_heads)
     return StudentTeacher(module, objective, teacher, CPU)
 
 

@@ -8,6 +8,7 @@ so that neither widths nor numbers of heads have to be equal. A is the largest n
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import torch
@@ -22,6 +23,12 @@ def together(values: torch.Tensor, heads: int = 1) -> torch.Tensor:
     """Bring values to [N, T, W], from that, from [N, heads, T, d], or from [N · heads, T, d] with so many `heads`."""
     apart = values.reshape(-1, heads, *values.shape[1:]) if heads > 1 else values
     return apart.transpose(1, 2).flatten(2) if apart.ndim == APART else apart
+
+
+def all_together(values: Mapping[str, torch.Tensor], heads: Mapping[str, int]) -> dict[str, torch.Tensor]:
+    """Bring those together that `heads` names, with how many of them their first axis has: samples come first in all of
+    them then, as in what is left as it is."""
+    return {name: together(x, heads[name]) if name in heads else x for name, x in values.items()}
 
 
 def relation_heads(student: int, teacher: int) -> int:
