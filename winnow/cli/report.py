@@ -178,6 +178,6 @@ def _portability(entry: Portability) -> str:
     if entry.loads is None:
         return f"{entry.runtime} not tried"
     if entry.loads:
-        return f"{entry.runtime} yes"
+        return f"{entry.runtime} {'in part' if entry.operators else 'yes'}"
     because = ", ".join(entry.operators) or entry.why
     return f"{entry.runtime} no ({because})"

@@ -8,6 +8,7 @@ from winnow.contract.base import Interval, ResponseModel
 from winnow.contract.evaluation import Task
 from winnow.contract.search import SearchReport
 from winnow.contract.split import DataSplit
+from winnow.contract.target_rules.findings import TargetCheck
 
 Outcome = Literal["accepted", "unchecked", "requirements_not_met"]
 
@@ -239,16 +240,30 @@ class Environment(ResponseModel):
 class Portability(ResponseModel):
     """Whether a runtime that was not asked for can load the result.
 
-    `onnxruntime-no-contrib` is an ONNX Runtime without operators of its own, and needs no trial. OpenVINO compiles the
-    file, where it is installed; no claim is made of its outputs or its speed there.
+    OpenVINO compiles the file, where it is installed; no claim is made of its outputs or its speed there. Of the others
+    rules say what they take (`GET /v1/targets`, `winnow check`): nothing is run. `onnxruntime-no-contrib` is an ONNX
+    Runtime without operators of its own.
     """
 
-    runtime: Literal["onnxruntime-no-contrib", "openvino-cpu"] = Field(description="The runtime.")
+    runtime: Literal[
+        "onnxruntime-no-contrib", "openvino-cpu", "tensorrt", "qnn", "coreml", "webgpu", "nnapi"
+    ] = Field(description="The runtime.")
     loads: bool | None = Field(description="Whether it can load the file; null where that was not tried.")
-    why: str | None = Field(description="Why not, or why it was not tried; null where it loads.")
+    why: str | None = Field(
+        description="Why not, why it was not tried, or which nodes another processor computes; null where all is taken."
+    )
     operators: list[str] = Field(
         description="The operators that stand against it, as far as they are known, with their domain."
     )
+
+
+class TargetReport(ResponseModel):
+    """What rules say of the target that the job is for: nothing was run there."""
+
+    target: str = Field(description="The target.")
+    timed_on: str = Field(description="The runtime that timed and judged in its place.")
+    before: TargetCheck = Field(description="Of the model as uploaded.")
+    after: TargetCheck = Field(description="Of the result.")
 
 
 class Fidelity(ResponseModel):
@@ -329,6 +344,10 @@ class Report(ResponseModel):
     )
     search: SearchReport | None = Field(
         default=None, description="How the result was found; null where nothing was searched."
+    )
+    target: TargetReport | None = Field(
+        default=None,
+        description="What the target's rules say of both models; null where the target is measured itself.",
     )
     portability: list[Portability] = Field(
         default_factory=list,

@@ -18,8 +18,9 @@ OPENVINO_ARITHMETIC: Final = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTI
 """That of the file. By itself OpenVINO takes bfloat16 on CPUs with AMX, and 8-bit activations before compressed
 weights."""
 
+MEASURED: Final[tuple[Target, ...]] = get_args(Target)
 CHECKED: Final[tuple[CheckedTarget, ...]] = get_args(CheckedTarget)
-JOB_TARGETS: Final[tuple[JobTarget, ...]] = (*get_args(Target), *CHECKED)
+JOB_TARGETS: Final[tuple[JobTarget, ...]] = (*MEASURED, *CHECKED)
 
 
 def measured_on(target: JobTarget) -> Target:
@@ -29,4 +30,4 @@ def measured_on(target: JobTarget) -> Target:
 
 def checked_by_rules(target: JobTarget) -> CheckedTarget | None:
     """The target where rules say what it takes; None where it is measured itself."""
-    return cast(CheckedTarget, target) if target in CHECKED else None
+    return next((name for name in CHECKED if name == target), None)

@@ -19,7 +19,9 @@ CONTROL: Final = ("If", "Loop", "Scan")
 def check_graph(graph: CheckedGraph, rules: TargetRules, fixed: Collection[str] = ()) -> TargetCheck:
     """`fixed` names dimensions that will have a size before the target sees the graph."""
     whole = list(_of_the_whole(graph, rules, fixed))
-    reasons = [broken_limit(kind, graph.opset, rules) or broken_quantization(kind, rules) for kind in graph.kinds]
+    reasons = [
+        broken_limit(kind, graph.opset, rules) or broken_quantization(kind, rules) for kind in graph.kinds
+    ]
     broken = [
         _finding(name, graph.kinds[place], reason, rules)
         for name, place in zip(graph.names, graph.of, strict=True)
@@ -79,5 +81,7 @@ def _unchecked(graph: CheckedGraph, rules: TargetRules) -> list[str]:
     """Limits that no rule can look at, of the operators that are there."""
     taken = rules.operators.taken if rules.operators is not None else None
     there = sorted({kind.operator for kind in graph.kinds})
-    limits = [f"{name}: {rule.unchecked}" for name in there if (rule := (taken or {}).get(name)) and rule.unchecked]
+    limits = [
+        f"{name}: {rule.unchecked}" for name in there if (rule := (taken or {}).get(name)) and rule.unchecked
+    ]
     return limits + [f"{name}: defined by the file itself, not looked into" for name in graph.functions]

@@ -18,11 +18,13 @@ MAX_NAMED: Final = 5
 class Finding(ResponseModel):
     """A node that the target does not take, or something of the whole graph."""
 
-    node: str | None = Field(description="Name of the node; null for the whole graph, empty where it has none.")
+    node: str | None = Field(
+        description="Name of the node; null for the whole graph, empty where it has none."
+    )
     operator: str | None = Field(description="Its operator; null for the whole graph.")
     effect: Effect = Field(
-        description="`falls_back`: another processor computes it; `refused`: the file is not loaded; `slower`: it runs, "
-        "and costs time."
+        description="`falls_back`: another processor computes it; `refused`: the file is not loaded; `slower`: it "
+        "runs, and costs time."
     )
     rule: str = Field(description="Which part of the target's rules it breaks.")
     why: str = Field(description="What is taken and what came, in a sentence.")

@@ -13,15 +13,22 @@ AttributeValue = int | float | str | list[int]
 class NodeInput(ResponseModel):
     """A value that a node reads. `rank` and `open` are null where its shape is not known."""
 
-    dtype: str | None = Field(description="Type of its elements, as numpy names it; null where it is not known.")
+    dtype: str | None = Field(
+        description="Type of its elements, as numpy names it; null where it is not known."
+    )
     rank: int | None = Field(description="How many dimensions it has; null where that is not known.")
-    open: bool | None = Field(description="Whether a dimension has no fixed size; null where that is not known.")
+    open: bool | None = Field(
+        description="Whether a dimension has no fixed size; null where that is not known."
+    )
     constant: Literal["no", "stored", "dequantized"] = Field(
         description="Whether it lies in the file, as it is or as integers behind a DequantizeLinear."
     )
-    size: int | None = Field(default=None, description="How many numbers a stored constant has; null for others.")
+    size: int | None = Field(
+        default=None, description="How many numbers a stored constant has; null for others."
+    )
     zero: bool | None = Field(
-        default=None, description="Whether a stored constant is all zeros; null for others, and for large ones."
+        default=None,
+        description="Whether a stored constant is all zeros; null for others, and for large ones.",
     )
 
 
@@ -52,7 +59,9 @@ class CheckedGraph(ResponseModel):
 
     opset: int = Field(description="Version of ONNX's operators; 1 where the file names none.")
     open_inputs: list[OpenInput] = Field(description="The inputs whose shape is not fixed.")
-    functions: list[str] = Field(description="Operators that the file itself defines; these are not looked into.")
+    functions: list[str] = Field(
+        description="Operators that the file itself defines; these are not looked into."
+    )
     kinds: list[NodeKind] = Field(description="Each kind of node once.")
     names: list[str] = Field(description="One for each node; empty where it has none.")
     of: list[int] = Field(description="One entry for each node: the place of its kind.")

@@ -20,4 +20,6 @@ def rules_of(name: str) -> TargetRules:
 
 def known_names() -> list[str]:
     """Whatever has a file of facts, sorted."""
-    return sorted(entry.name.removesuffix(".toml") for entry in DATA.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in DATA.iterdir() if entry.name.endswith(".toml")
+    )

@@ -24,7 +24,9 @@ class Scope:
     @classmethod
     def of(cls, graph: Graph, around: "Scope | None" = None) -> "Scope":
         constants = {tensor.name: tensor for tensor in graph.initializers}
-        constants |= {node.outputs[0]: node.constant for node in graph.nodes if node.constant and node.outputs}
+        constants |= {
+            node.outputs[0]: node.constant for node in graph.nodes if node.constant and node.outputs
+        }
         values = {value.name: value for value in (*graph.values, *graph.inputs, *graph.outputs)}
         producers = {name: node for node in graph.nodes for name in node.outputs}
         readers: dict[str, dict[str, None]] = {}
@@ -43,7 +45,7 @@ class Scope:
 
 
 def operator_of(node: Node) -> str:
-    return node.op if node.domain in STANDARD else f"{node.domain}:{node.op}"
+    return node.op if node.domain in STANDARD else f"{node.domain}.{node.op}"
 
 
 def kinds_of(graph: Graph, scope: Scope, functions: set[str]) -> tuple[list[str], list[int], list[NodeKind]]:

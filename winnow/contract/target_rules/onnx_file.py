@@ -90,4 +90,4 @@ def _function(content: Bytes, begin: int, end: int) -> str:
             name = text_of(content, span)
         elif number == FUNCTION_DOMAIN:
             domain = text_of(content, span)
-    return name if domain in ONNX_DOMAINS else f"{domain}:{name}"
+    return name if domain in ONNX_DOMAINS else f"{domain}.{name}"

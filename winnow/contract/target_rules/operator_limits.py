@@ -24,13 +24,15 @@ def broken_limit(kind: NodeKind, opset: int, rules: TargetRules) -> Broken | Non
     known = rules.operators
     if known is None:
         return None
-    domain, _, _ = kind.operator.rpartition(":")
+    domain, _, _ = kind.operator.rpartition(".")
     if known.domains is not None and (domain or STANDARD) not in known.domains:
         return Broken("domains", f"{known.says} {kind.operator} is none of them.", known.source)
     if known.taken is None:
         return None
     if (rule := known.taken.get(kind.operator)) is None:
-        return Broken("operators", f"{kind.operator} is not among the operators that are taken.", known.source)
+        return Broken(
+            "operators", f"{kind.operator} is not among the operators that are taken.", known.source
+        )
     for limit in LIMITS:
         if (why := limit(kind, opset, rule, known)) is not None:
             return Broken("operators", f"{kind.operator} {why}.", rule.source or known.source)
@@ -38,7 +40,7 @@ def broken_limit(kind: NodeKind, opset: int, rules: TargetRules) -> Broken | Non
 
 
 def _opset(kind: NodeKind, opset: int, rule: OperatorRule, known: Operators) -> str | None:
-    if ":" in kind.operator:
+    if "." in kind.operator:
         return None  # of another domain, with versions of its own
     if rule.first_opset is not None and opset < rule.first_opset:
         return f"is taken from opset {rule.first_opset} on, the model has {opset}"

@@ -1,9 +1,9 @@
 """Limits of quantization: QuantizeLinear and DequantizeLinear by what their integers stand for.
 
-    QuantizeLinear                        an activation
-    DequantizeLinear of what is computed  an activation
-    DequantizeLinear of stored int32      a bias
-    DequantizeLinear of other constants   a weight
+QuantizeLinear                        an activation
+DequantizeLinear of what is computed  an activation
+DequantizeLinear of stored int32      a bias
+DequantizeLinear of other constants   a weight
 """
 
 from typing import Final
@@ -13,8 +13,8 @@ from winnow.contract.target_rules.onnx_messages import DTYPES
 from winnow.contract.target_rules.operator_limits import Broken
 from winnow.contract.target_rules.rules import TargetRules
 
-QUANTIZE: Final = frozenset({"QuantizeLinear", "com.microsoft:QuantizeLinear"})
-DEQUANTIZE: Final = frozenset({"DequantizeLinear", "com.microsoft:DequantizeLinear"})
+QUANTIZE: Final = frozenset({"QuantizeLinear", "com.microsoft.QuantizeLinear"})
+DEQUANTIZE: Final = frozenset({"DequantizeLinear", "com.microsoft.DequantizeLinear"})
 BIAS: Final = "int32"
 SIXTEEN_BITS: Final = frozenset({"uint16", "int16"})
 DEFAULT_AXIS: Final = 1

@@ -8,8 +8,8 @@ from winnow.contract.base import ResponseModel
 
 Source = Annotated[str, StringConstraints(pattern=r"^https://\S+$", max_length=300)]
 Says = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-Operator = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z.]*:)?[A-Z]\w*$")]
-"""As in a graph: `Conv`, `com.microsoft:FusedConv`."""
+Operator = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z.]*\.)?[A-Z]\w*$")]
+"""As in a graph: `Conv`, `com.microsoft.FusedConv`."""
 Effect = Literal["falls_back", "refused", "slower"]
 """What becomes of a node: another processor computes it, the whole file is not loaded, or it runs and costs time."""
 
@@ -67,14 +67,16 @@ class PerChannel(Fact):
 
     axes: dict[Operator, int] | None = Field(
         default=None,
-        description="Operator → the only axis of its weight that may count the channels; null: any operator, any axis."
+        description="Operator → the only axis of its weight that may count the channels; null: any operator, any axis.",
     )
 
 
 class Bias(Fact):
     """How a quantized layer's bias is stored."""
 
-    types: list[str] = Field(description="Types, as numpy names them; `float32` for one that is not quantized.")
+    types: list[str] = Field(
+        description="Types, as numpy names them; `float32` for one that is not quantized."
+    )
 
 
 class SixteenBit(Fact):
@@ -95,7 +97,9 @@ class OperatorRule(ResponseModel):
 
     first_opset: int | None = Field(default=None, description="The lowest opset of the model.")
     last_opset: int | None = Field(default=None, description="The highest opset of the model.")
-    spatial: list[int] | None = Field(default=None, description="Numbers of spatial dimensions that are taken.")
+    spatial: list[int] | None = Field(
+        default=None, description="Numbers of spatial dimensions that are taken."
+    )
     rank: list[int] | None = Field(default=None, description="Numbers of dimensions of the first input.")
     constant: list[int] = Field(default_factory=list, description="Inputs that have to be constants, from 0.")
     attributes: dict[str, Attribute] = Field(default_factory=dict, description="Attributes and their values.")
@@ -108,7 +112,9 @@ class OperatorRule(ResponseModel):
 class Operators(Fact):
     """The operators that are taken: those of `taken`, where these are known, and no others."""
 
-    domains: list[str] | None = Field(default=None, description="Domains of operators that are taken; null: any.")
+    domains: list[str] | None = Field(
+        default=None, description="Domains of operators that are taken; null: any."
+    )
     taken: dict[Operator, OperatorRule] | None = Field(default=None, description="Operator → its limits.")
     dequantized_constants: bool = Field(
         default=True, description="Whether integers behind a DequantizeLinear are constants for these limits."
@@ -122,7 +128,9 @@ class TargetRules(ResponseModel):
     title: Says = Field(description="What it is.")
     as_of: Says = Field(description="The version that the facts are of.")
     otherwise: Otherwise = Field(description="What becomes of the rest.")
-    operators: Operators | None = Field(default=None, description="Operators, with limits of attributes and types.")
+    operators: Operators | None = Field(
+        default=None, description="Operators, with limits of attributes and types."
+    )
     opsets: Opsets | None = Field(default=None, description="Versions of the operator set.")
     shapes: Shapes | None = Field(default=None, description="Whether shapes have to be fixed.")
     activations: Activations | None = Field(default=None, description="Quantized activations.")

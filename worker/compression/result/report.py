@@ -21,7 +21,7 @@ from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
-from worker.compression.result.portability import portability
+from worker.compression.result.portability import checked, portability, told
 from worker.compression.upload.upload import Upload
 
 WINNOW: Final = version("winnow-service")
@@ -50,6 +50,7 @@ def assemble(
     requirements = judge(options.require, **figures, peak_rss_bytes=measured.peak_rss_bytes)
     requirements += [target for step in steps for target in step.targets if not target.met]
     before = upload.normal_form
+    target = options.checked and checked(options.checked, options.target, upload.path, artifact)
     return Report(
         winnow=WINNOW,
         outcome=outcome_of(options.require, requirements),
@@ -74,10 +75,15 @@ def assemble(
         steps=steps,
         layers=layers(before, graph, shapes),
         split=split,
+        target=target,
         portability=portability(artifact, options.processes),
         energy=measured.energy,
         environment=measured.environment,
-        notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
+        notes=[
+            *measured.notes,
+            *filter(None, [split and sentence(split), upload.note]),
+            *(told(target) if target else ()),
+        ],
     )
 
 

@@ -33,6 +33,7 @@ def _parity(entry: Parity) -> list[Cell | str]:
 
 
 def _portability(entry: Portability) -> list[Cell | str]:
-    loads = {True: Cell("yes", "good"), False: Cell("no", "bad"), None: Cell("not tried", "quiet")}
+    yes = Cell("in part" if entry.operators else "yes", "good")
+    loads = {True: yes, False: Cell("no", "bad"), None: Cell("not tried", "quiet")}
     operators = f" Operators: {', '.join(entry.operators)}." if entry.operators else ""
     return [entry.runtime, loads[entry.loads], (entry.why or "") + operators]

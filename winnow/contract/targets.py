@@ -1,0 +1,25 @@
+"""`GET /v1/targets`: where models can be made for, and what is known of each."""
+
+from pydantic import Field
+
+from winnow.contract.base import ResponseModel
+from winnow.contract.target_rules.rules import TargetRules
+
+
+class TargetInfo(ResponseModel):
+    """A target that a job may name."""
+
+    name: str = Field(description="As a job's `target` names it.")
+    title: str = Field(description="What it is.")
+    checked_by_rules: bool = Field(
+        description="Whether rules alone say what it takes: candidates are timed on another runtime then."
+    )
+    timed_on: str = Field(description="The runtime on which candidates are timed and judged.")
+    measurable: bool = Field(description="Whether a worker that lives has that runtime.")
+    rules: TargetRules = Field(description="What it takes, with sources.")
+
+
+class Targets(ResponseModel):
+    """All of them."""
+
+    items: list[TargetInfo] = Field(description="The targets, those that are measured first.")
