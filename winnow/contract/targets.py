@@ -1,8 +1,12 @@
 """`GET /v1/targets`: where models can be made for, and what is known of each."""
 
+from collections.abc import Collection
+
 from pydantic import Field
 
 from winnow.contract.base import ResponseModel
+from winnow.contract.target import JOB_TARGETS, JobTarget, checked_by_rules, measured_on
+from winnow.contract.target_rules.load import rules_of
 from winnow.contract.target_rules.rules import TargetRules
 
 
@@ -23,3 +27,20 @@ class Targets(ResponseModel):
     """All of them."""
 
     items: list[TargetInfo] = Field(description="The targets, those that are measured first.")
+
+
+def targets(runtimes: Collection[str]) -> Targets:
+    """All of them, where workers that live have these runtimes."""
+    return Targets(items=[_described(target, runtimes) for target in JOB_TARGETS])
+
+
+def _described(target: JobTarget, runtimes: Collection[str]) -> TargetInfo:
+    rules, timing = rules_of(target), measured_on(target)
+    return TargetInfo(
+        name=target,
+        title=rules.title,
+        checked_by_rules=checked_by_rules(target) is not None,
+        timed_on=timing,
+        measurable=timing in runtimes,
+        rules=rules,
+    )
