@@ -39,6 +39,12 @@ def broken_limit(kind: NodeKind, opset: int, rules: TargetRules) -> Broken | Non
     return None
 
 
+def takes(rules: TargetRules, operators: Iterable[str]) -> bool:
+    """Whether the target takes all of these in some form, as far as that is known."""
+    taken = None if rules.operators is None else rules.operators.taken
+    return taken is None or all(operator in taken for operator in operators)
+
+
 def _opset(kind: NodeKind, opset: int, rule: OperatorRule, known: Operators) -> str | None:
     if "." in kind.operator:
         return None  # of another domain, with versions of its own
