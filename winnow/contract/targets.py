@@ -19,7 +19,10 @@ class TargetInfo(ResponseModel):
         description="Whether rules alone say what it takes: candidates are timed on another runtime then."
     )
     timed_on: str = Field(description="The runtime on which candidates are timed and judged.")
-    measurable: bool = Field(description="Whether a worker that lives has that runtime.")
+    measurable: bool = Field(description="Whether a worker that lives can measure on the target itself.")
+    available: bool = Field(
+        description="Whether a worker that lives has the runtime that candidates are timed on."
+    )
     rules: TargetRules = Field(description="What it takes, with sources.")
 
 
@@ -41,6 +44,7 @@ def _described(target: JobTarget, runtimes: Collection[str]) -> TargetInfo:
         title=rules.title,
         checked_by_rules=checked_by_rules(target) is not None,
         timed_on=timing,
-        measurable=timing in runtimes,
+        measurable=target in runtimes,
+        available=timing in runtimes,
         rules=rules,
     )
