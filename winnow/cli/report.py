@@ -12,12 +12,12 @@ from winnow.cli.screen import Column, clean, table
 from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
 from winnow.contract import units
+from winnow.contract.portability import Portability
 from winnow.contract.report import (
     ADVICE,
     Latency,
     Pair,
     Parity,
-    Portability,
     Quality,
     Report,
     RequirementResult,

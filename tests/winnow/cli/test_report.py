@@ -7,7 +7,8 @@ from rich.console import Console
 from tests.support.asked import report
 from tests.support.qdq_nets import quantized_conv
 from winnow.cli.report import report_tables
-from winnow.contract.report import Pair, Portability, Report, TargetReport
+from winnow.contract.portability import Portability, TargetReport
+from winnow.contract.report import Pair, Report
 from winnow.contract.target_rules.check import check_graph
 from winnow.contract.target_rules.load import rules_of
 from winnow.contract.target_rules.onnx_file import graph_of_bytes

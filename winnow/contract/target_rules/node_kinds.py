@@ -45,7 +45,12 @@ class Scope:
 
 
 def operator_of(node: Node) -> str:
-    return node.op if node.domain in STANDARD else f"{node.domain}.{node.op}"
+    return operator_name(node.domain, node.op)
+
+
+def operator_name(domain: str, op: str) -> str:
+    """With the domain where it is not ONNX's own."""
+    return op if domain in STANDARD else f"{domain}.{op}"
 
 
 def kinds_of(graph: Graph, scope: Scope, functions: set[str]) -> tuple[list[str], list[int], list[NodeKind]]:

@@ -7,10 +7,9 @@ branches and loops are read like others.
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from winnow.contract.target_rules.graph import CheckedGraph, OpenInput
-from winnow.contract.target_rules.node_kinds import Scope, kinds_of
+from winnow.contract.target_rules.node_kinds import STANDARD, Scope, kinds_of, operator_name
 from winnow.contract.target_rules.onnx_messages import Graph, graph_of, text_of
 from winnow.contract.wire import Bytes, fields, varint
 
@@ -20,7 +19,6 @@ DOMAIN, VERSION = 1, 2
 """Fields of OperatorSetIdProto."""
 FUNCTION_NAME, FUNCTION_DOMAIN = 1, 10
 """Fields of FunctionProto."""
-ONNX_DOMAINS: Final = frozenset({"", "ai.onnx"})
 
 
 def graph_of_file(path: Path) -> CheckedGraph:
@@ -49,7 +47,7 @@ def graph_of_bytes(content: Bytes) -> CheckedGraph:
     (graph,) = graphs
     names, of, kinds = kinds_of(graph, Scope.of(graph), set(functions))
     return CheckedGraph(
-        opset=max((opsets[domain] for domain in ONNX_DOMAINS & opsets.keys()), default=1),
+        opset=max((opsets[domain] for domain in STANDARD & opsets.keys()), default=1),
         open_inputs=_open_inputs(graph),
         functions=functions,
         kinds=kinds,
@@ -90,4 +88,4 @@ def _function(content: Bytes, begin: int, end: int) -> str:
             name = text_of(content, span)
         elif number == FUNCTION_DOMAIN:
             domain = text_of(content, span)
-    return name if domain in ONNX_DOMAINS else f"{domain}.{name}"
+    return operator_name(domain, name)

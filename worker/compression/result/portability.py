@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from winnow.contract.errors import Refusal
-from winnow.contract.report import Portability, TargetReport
+from winnow.contract.portability import Portability, TargetReport
 from winnow.contract.target import CHECKED, CheckedTarget, Target
 from winnow.contract.target_rules.check import check_graph
 from winnow.contract.target_rules.findings import TargetCheck

@@ -1,7 +1,8 @@
 """How far the outputs moved, and where the file can be loaded."""
 
 from winnow.contract import units
-from winnow.contract.report import Parity, Portability
+from winnow.contract.portability import Portability
+from winnow.contract.report import Parity
 from winnow.contract.target_rules.findings import Finding
 from worker.compression.result.page.blocks import Block, Cell, Section, Table
 from worker.compression.result.page.subject import Subject
