@@ -1,6 +1,7 @@
 """From the messages of a graph to the kinds of its nodes."""
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from math import prod
 from typing import Final
@@ -16,10 +17,10 @@ DEQUANTIZE: Final = "DequantizeLinear"
 class Scope:
     """What is known of values by their names: of this graph, and of those around it."""
 
-    constants: Mapping[str, Tensor]
-    values: Mapping[str, Value]
-    producers: Mapping[str, Node]
-    readers: Mapping[str, tuple[str, ...]]
+    constants: MutableMapping[str, Tensor]
+    values: MutableMapping[str, Value]
+    producers: MutableMapping[str, Node]
+    readers: MutableMapping[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, graph: Graph, around: "Scope | None" = None) -> "Scope":
@@ -37,10 +38,10 @@ class Scope:
         if around is None:
             return cls(constants, values, producers, own)
         return cls(
-            {**around.constants, **constants},
-            {**around.values, **values},
-            {**around.producers, **producers},
-            {**around.readers, **own},
+            ChainMap(constants, around.constants),
+            ChainMap(values, around.values),
+            ChainMap(producers, around.producers),
+            ChainMap(own, around.readers),
         )
 
 
