@@ -9,7 +9,7 @@ CheckedTarget = Literal["tensorrt", "qnn", "coreml", "webgpu", "nnapi"]
 """A runtime that no worker has: rules say what it takes (`target_rules`). `tensorrt` is TensorRT's own ONNX parser, the
 others are ONNX Runtime's execution providers of these names."""
 
-JobTarget = Target | CheckedTarget
+JobTarget = Literal[Target, CheckedTarget]
 """What a job may ask for."""
 
 DEFAULT_TARGET: Final = "onnxruntime-cpu"
@@ -18,9 +18,8 @@ OPENVINO_ARITHMETIC: Final = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTI
 """That of the file. By itself OpenVINO takes bfloat16 on CPUs with AMX, and 8-bit activations before compressed
 weights."""
 
-MEASURED: Final[tuple[Target, ...]] = get_args(Target)
 CHECKED: Final[tuple[CheckedTarget, ...]] = get_args(CheckedTarget)
-JOB_TARGETS: Final[tuple[JobTarget, ...]] = (*MEASURED, *CHECKED)
+JOB_TARGETS: Final[tuple[JobTarget, ...]] = get_args(JobTarget)
 
 
 def measured_on(target: JobTarget) -> Target:
