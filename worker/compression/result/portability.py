@@ -35,7 +35,7 @@ def checked(name: CheckedTarget, timed_on: Target, before: Path, after: Path) ->
     return TargetReport(target=name, timed_on=timed_on, before=was, after=is_now)
 
 
-def told(report: TargetReport) -> Iterator[str]:
+def in_words(report: TargetReport) -> Iterator[str]:
     """The same in sentences."""
     yield (
         f"Made for {report.target}: checked by rules ({report.after.as_of}), timed on {report.timed_on}: no worker "

@@ -21,7 +21,7 @@ from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
-from worker.compression.result.portability import checked, portability, told
+from worker.compression.result.portability import checked, in_words, portability
 from worker.compression.upload.upload import Upload
 
 WINNOW: Final = version("winnow-service")
@@ -82,7 +82,7 @@ def assemble(
         notes=[
             *measured.notes,
             *filter(None, [split and sentence(split), upload.note]),
-            *(told(target) if target else ()),
+            *(in_words(target) if target else ()),
         ],
     )
 
