@@ -64,13 +64,13 @@ def mixed_net() -> tuple[ir.Model, np.ndarray]:
 def test_int8_static_breaks_no_rule_of_its_target_and_keeps_the_outputs(
     target: CheckedTarget, tmp_path: Path
 ) -> None:
-    """What one scale for a whole weight costs is some decibels: 25 dB are kept (42 with one for each channel)."""
+    """Measured: 33 to 34 dB, as for a CPU."""
     net, x = mixed_net()
     data = samples(tmp_path, net, x=x)
     made = quantized(net.clone(), tmp_path, data, target)
     assert broken(made, target) == set()
     assert {node.op_type for node in RecursiveGraphIterator(made.graph)} >= {"QuantizeLinear"}
-    assert snr_db(run(net, {"x": x}), run(made, {"x": x})) > 25
+    assert snr_db(run(net, {"x": x}), run(made, {"x": x})) > 30
 
 
 def test_what_suits_a_cpu_breaks_rules_elsewhere(tmp_path: Path) -> None:
