@@ -17,7 +17,8 @@ CONTROL: Final = ("If", "Loop", "Scan")
 
 
 def check_graph(graph: CheckedGraph, rules: TargetRules, fixed: Collection[str] = ()) -> TargetCheck:
-    """`fixed` names dimensions that will have a size before the target sees the graph."""
+    """`fixed` names dimensions, and inputs with all of theirs, that will have a size before the target sees the
+    graph."""
     whole = list(_of_the_whole(graph, rules, fixed))
     reasons = [
         broken_limit(kind, graph.opset, rules) or broken_quantization(kind, rules) for kind in graph.kinds
@@ -50,7 +51,7 @@ def _of_the_whole(graph: CheckedGraph, rules: TargetRules, fixed: Collection[str
         varying = {
             value.name: names
             for value in graph.open_inputs
-            if (names := [name for name in value.dimensions if name not in fixed])
+            if value.name not in fixed and (names := [name for name in value.dimensions if name not in fixed])
         }
         if varying:
             listed = "; ".join(f"{name!r} leaves {', '.join(sizes)} open" for name, sizes in varying.items())

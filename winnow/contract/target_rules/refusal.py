@@ -33,7 +33,7 @@ def refuse_what_cannot_run(target: JobTarget, graph: CheckedGraph | None, steps:
 
 
 def fixed_dimensions(steps: Iterable[object]) -> frozenset[str]:
-    """Names of dimensions that steps of a recipe give a size (`fix_shapes`)."""
+    """Names of dimensions, and of whole inputs, that steps of a recipe give a size (`fix_shapes`)."""
     sizes: list[Any] = [getattr(step, "fix_shapes", None) for step in steps]
     return frozenset(name for given in sizes if isinstance(given, dict) for name in given)
 

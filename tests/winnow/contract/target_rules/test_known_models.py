@@ -97,6 +97,7 @@ def test_qnn_takes_no_shape_that_varies_until_it_is_fixed() -> None:
     assert (check.runs, broken(check)) == (False, {None: "shapes"})
     assert "'x' leaves batch open" in check.summary
     assert checked("qnn", nets.float_conv(OPEN), "batch").runs
+    assert checked("qnn", nets.float_conv(OPEN), "x").runs
     assert checked("qnn", nets.float_conv()).runs
 
 
