@@ -15,7 +15,7 @@ RUN python -m venv /opt/winnow
 COPY pyproject.toml constraints.txt constraints-cuda.txt README.md LICENSE ./
 COPY winnow/pyproject.toml winnow/
 # Folders in place of the packages, which the two pyproject.toml name.
-RUN mkdir -p app worker winnow/agents winnow/cli winnow/client/parts winnow/contract/bundle winnow/contract/forecast winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip
+RUN mkdir -p app worker winnow/agents winnow/cli winnow/client/parts winnow/contract/bundle winnow/contract/forecast winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip winnow/contract/target_rules
 
 FROM dependencies AS build-app
 RUN /opt/winnow/bin/pip install ./winnow '.[postgres,oidc,s3]' --constraint constraints.txt

@@ -17,6 +17,7 @@ from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from winnow.contract.recipe import Recipe
 from winnow.contract.student_request import student_step
+from winnow.contract.target import checked_by_rules, measured_on
 from worker.blob_cache import Lent
 from worker.child.spec import (
     Compress,
@@ -241,7 +242,8 @@ class JobInput:
             "evaluation": measured(request),
             "require": request.require,
             "benchmark": request.benchmark,
-            "target": request.target,
+            "target": measured_on(request.target),
+            "checked": checked_by_rules(request.target),
             "seed": request.seed,
             "max_unpacked_bytes": self._settings.max_unpacked_bytes,
             "judging": judging,

@@ -309,6 +309,22 @@ TRIALS: Final[list[dict[str, Any]]] = [
     },
 ]
 
+
+def _checked_for_webgpu(nodes: int, taken: int, findings: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "target": "webgpu",
+        "as_of": "ONNX Runtime's main branch before July 2026",
+        "runs": True,
+        "nodes": nodes,
+        "taken": taken,
+        "findings": findings,
+        "more": 0,
+        "by_operator": {finding["operator"]: 1 for finding in findings},
+        "unchecked": [],
+        "unknown": ["Which types each kernel takes, but for DequantizeLinear: int64 is taken by few."],
+    }
+
+
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     "Fidelity": [
         {
@@ -319,6 +335,37 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
             "samples": 2,
             "spearman": [0.919, 0.957],
             "mean": 0.938,
+        }
+    ],
+    "OperatorRule": [
+        {
+            "spatial": [2],
+            "constant": [1, 2],
+            "attributes": {"mode": {"one_of": ["constant"], "default": "constant"}},
+            "types": {"0": ["float32"]},
+        }
+    ],
+    "Attribute": [{"one_of": ["constant"], "default": "constant"}],
+    "TargetReport": [
+        {
+            "target": "webgpu",
+            "timed_on": "onnxruntime-cpu",
+            "before": _checked_for_webgpu(12, 12, []),
+            "after": _checked_for_webgpu(
+                31,
+                30,
+                [
+                    {
+                        "node": "image_quantized_QuantizeLinear",
+                        "operator": "QuantizeLinear",
+                        "effect": "falls_back",
+                        "rule": "operators",
+                        "why": "QuantizeLinear is not among the operators that are taken.",
+                        "source": "https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/providers/webgpu/"
+                        "webgpu_execution_provider.cc",
+                    }
+                ],
+            ),
         }
     ],
     "Energy": [

@@ -47,6 +47,7 @@ _REFUSED = (
         "does_not_divide",
         "teacher_does_not_fit",
         "target_unavailable",
+        "target_cannot_run",
     ),
 )
 

@@ -18,6 +18,7 @@ from app.api.guard import COOKIE
 from app.api.router import Router
 from winnow.contract.open_steps import ANY_OF, BETWEEN
 from winnow.contract.presets import Presets, presets
+from winnow.contract.targets import targets
 
 router = Router(include_in_schema=False, access="open")
 
@@ -96,6 +97,7 @@ def corpus() -> dict[str, list[Any]]:
         "ProposeRequest": [examples.PROPOSAL],
         "Recipe": [{"steps": examples.STEPS}],
         "Presets": [Presets(items=presets()).model_dump(mode="json", exclude_unset=True)],
+        "Targets": [targets(["onnxruntime-cpu"]).model_dump(mode="json")],
         "RecommendationRequest": [{"data": {"dataset": examples.DATASET}, "objective": "latency"}],
         "Recommendations": [examples.RECOMMENDATIONS],
         **examples.PARTS,

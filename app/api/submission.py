@@ -29,6 +29,7 @@ from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import check_needed_data, path_of, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.search import Space
+from winnow.contract.target_rules.refusal import refuse_what_cannot_run
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,10 @@ def look_through(refusals: Refusals, parts: Parts, owner: str, request: JobReque
     for field, id in _datasets(request).items():
         with refusals:
             datasets[id] = ready(find(parts, owner, "dataset", id, field), field)
+    with refusals:
+        if request.model in models:
+            steps = getattr(request.recipe, "steps", ())
+            refuse_what_cannot_run(request.target, models[request.model].graph, steps)
     facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
     with refusals:
         if request.model in models:

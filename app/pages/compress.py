@@ -20,17 +20,22 @@ from winnow.contract.evaluation import TASK_METRICS
 from winnow.contract.model import Model
 from winnow.contract.presets import RecommendationRequest, Recommended, is_search
 from winnow.contract.presets import presets as all_presets
-from winnow.contract.target import Target
+from winnow.contract.target import JobTarget
 
 router = page_router()
 
 CHOICES: Final = 100
 """So many datasets are looked at, the newest: those that feed the model can be chosen."""
 
-TARGETS: Final[dict[Target, str]] = {
+TARGETS: Final[dict[JobTarget, str]] = {
     "onnxruntime-cpu": "a CPU, by ONNX Runtime",
     "openvino-cpu": "a CPU, by OpenVINO",
     "onnxruntime-cuda": "a GPU of NVIDIA, by ONNX Runtime",
+    "tensorrt": "a GPU of NVIDIA, by TensorRT: checked by rules, timed on a CPU",
+    "qnn": "a Qualcomm NPU, by ONNX Runtime (QNN): checked by rules, timed on a CPU",
+    "coreml": "Apple devices, by ONNX Runtime (CoreML): checked by rules, timed on a CPU",
+    "webgpu": "browsers and GPUs, by ONNX Runtime (WebGPU): checked by rules, timed on a CPU",
+    "nnapi": "Android, by ONNX Runtime (NNAPI): checked by rules, timed on a CPU",
 }
 
 

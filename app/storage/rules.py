@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.storage.messages import worker_lost
 from app.storage.records import Inquiry, Item, Job, Leased, Study, Trial, Upload
 from winnow.contract.job import FINISHED
-from winnow.contract.target import DEFAULT_TARGET
+from winnow.contract.target import DEFAULT_TARGET, measured_on
 
 INSPECTED: Final = frozenset({"ready", "rejected"})
 TRIED: Final = frozenset({"finished", "failed", "stopped_early"})
@@ -104,9 +104,9 @@ def order(item: Leased) -> tuple[bool, int, float, str]:
 
 
 def target_of(item: Leased) -> str | None:
-    """The runtime that a job asks for; None for what asks for none. Jobs from before there were targets have no word of
-    it."""
-    return str(item.request.get("target", DEFAULT_TARGET)) if isinstance(item, Job) else None
+    """The runtime that a job is timed on; None for what is timed on none. Jobs from before there were targets have no
+    word of it."""
+    return measured_on(item.request.get("target", DEFAULT_TARGET)) if isinstance(item, Job) else None
 
 
 def held(item: Leased | None, attempt: int) -> bool:

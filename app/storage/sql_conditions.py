@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy import ColumnElement, Table, case, func, select
 
 from app.storage import rules
 from app.storage.records import Family
 from app.storage.tables import inquiries, jobs, studies, trials, uploads
-from winnow.contract.target import DEFAULT_TARGET
+from winnow.contract.target import CHECKED, DEFAULT_TARGET
 
 BY_FAMILY: Final[dict[Family, tuple[Table, ...]]] = {
     "inspect": (uploads, inquiries),
@@ -39,6 +39,7 @@ def waiting(t: Table) -> ColumnElement[bool]:
 
 
 def target(t: Table) -> ColumnElement[str]:
-    """Of a job, or of the job that a trial is of."""
+    """The runtime that times a job, or the job that a trial is of."""
     asked = func.coalesce(jobs.c.request["target"].as_string(), DEFAULT_TARGET)
-    return asked if t is jobs else select(asked).where(jobs.c.id == t.c.job).scalar_subquery()
+    timing = case((asked.in_(CHECKED), DEFAULT_TARGET), else_=asked)
+    return timing if t is jobs else select(timing).where(jobs.c.id == t.c.job).scalar_subquery()

@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support import qdq_nets
+
 pytestmark = pytest.mark.integration
 
 WINNOW = Path(__file__).parents[2] / "winnow"
@@ -129,6 +131,12 @@ def test_all_that_it_names_can_be_imported_and_the_contract_does_without_http(
     code = "import sys, winnow.contract.job; assert 'httpx' not in sys.modules; from winnow import *; print(Client)"
     ended = call(installed / "python", "-c", code, cwd=tmp_path)
     assert (ended.returncode, "winnow.client.client.Client" in ended.stdout) == (0, True), ended.stderr
+
+
+def test_it_brings_the_rules_of_targets_along(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(qdq_nets.float_conv().SerializeToString())
+    ended = call(installed / "winnow", "check", "model.onnx", cwd=tmp_path)
+    assert (ended.returncode, "nnapi: " in ended.stdout) == (0, True), ended.stderr
 
 
 def test_a_project_of_its_own_sees_its_types(installed: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from winnow.cli import (
     bundles,
+    checking,
     comparing,
     data,
     exporting,
@@ -115,6 +116,7 @@ commands.command()(replay.replay)
 commands.command()(gate.gate)
 commands.command()(mcp.mcp)
 commands.command()(steps.steps)
+commands.command()(checking.check)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")
 add_service_group(commands, "keys")

@@ -20,7 +20,7 @@ from winnow.client.measuring import measure_here
 from winnow.contract.job import Benchmark
 from winnow.contract.measured import MeasureRequest
 from winnow.contract.report import Report
-from winnow.contract.target import DEFAULT_TARGET
+from winnow.contract.target import DEFAULT_TARGET, measured_on
 
 
 def gate(
@@ -101,7 +101,7 @@ def gate(
             evaluation=evaluation_of(report, recipe, decode) if max_metric_drop is not None else None,
             benchmark=Benchmark(threads=threads),
             seed=report.seed,
-            target=DEFAULT_TARGET if recipe is None or recipe.job is None else recipe.job.target,
+            target=DEFAULT_TARGET if recipe is None or recipe.job is None else measured_on(recipe.job.target),
             times=min_speedup is not None,
         )
         measured = measure_here(request)

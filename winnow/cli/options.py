@@ -21,7 +21,7 @@ from winnow.contract.evaluation import Metric, Task
 from winnow.contract.job import JobRequest
 from winnow.contract.search import Objective
 from winnow.contract.strict_json import read_json, read_model
-from winnow.contract.target import Target
+from winnow.contract.target import JOB_TARGETS
 
 SLICED: Final = re.compile(r"(?P<source>.+?)(?::(?P<start>\d+):(?P<stop>\d+))?")
 
@@ -108,9 +108,7 @@ class JobOptions(RequirementOptions):
     ] = None
     target: Annotated[
         str | None,
-        typer.Option(
-            help=f"The runtime to time and judge on: {', '.join(get_args(Target))}; the first if not given."
-        ),
+        typer.Option(help=f"What the result is made for: {', '.join(JOB_TARGETS)}; the first if not given."),
     ] = None
     limit_seconds: Annotated[
         int | None, typer.Option(help="Stop an attempt after so many seconds; 3600 if not given.")

@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
 
 from rich.console import Group, RenderableType
 
@@ -10,12 +12,12 @@ from winnow.cli.screen import Column, clean, table
 from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
 from winnow.contract import units
+from winnow.contract.portability import Portability
 from winnow.contract.report import (
     ADVICE,
     Latency,
     Pair,
     Parity,
-    Portability,
     Quality,
     Report,
     RequirementResult,
@@ -23,6 +25,8 @@ from winnow.contract.report import (
 )
 
 Row = tuple[str, str, str, str]
+SHOWN_REASONS: Final = 5
+"""Why a target does not take nodes."""
 
 
 def report_tables(report: Report) -> Group:
@@ -159,6 +163,9 @@ def _sentences(report: Report) -> Iterator[str]:
     if report.energy is not None and report.energy.joules is not None:
         spent = report.energy.joules
         yield f"Energy of a run: {1000 * spent.before:.3g} mJ before, {1000 * spent.after:.3g} mJ after."
+    if report.target is not None:
+        for reason in islice(report.target.after.reasons, SHOWN_REASONS):
+            yield f"On {report.target.target}, {reason}"
     if report.portability:
         yield f"Loads elsewhere: {'; '.join(map(_portability, report.portability))}."
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"
@@ -178,6 +185,6 @@ def _portability(entry: Portability) -> str:
     if entry.loads is None:
         return f"{entry.runtime} not tried"
     if entry.loads:
-        return f"{entry.runtime} yes"
+        return f"{entry.runtime} {'in part' if entry.operators else 'yes'}"
     because = ", ".join(entry.operators) or entry.why
     return f"{entry.runtime} no ({because})"

@@ -10,14 +10,14 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, StringConstraints
 
 from winnow.contract.base import ResponseModel
-from winnow.contract.target import Target
+from winnow.contract.target import JobTarget
 
 CPU: Final = "cpu"
 CUDA: Final = "cuda"
 INSPECT: Final = "inspect"
 ALIASES: Final = {"work": CPU}
 """Names of an older version, for one release."""
-IMPLIED: Final[dict[Target, str]] = {"onnxruntime-cuda": CUDA}
+IMPLIED: Final[dict[JobTarget, str]] = {"onnxruntime-cuda": CUDA}
 """What measuring on a target needs."""
 
 PATTERN: Final = "^[a-z][a-z0-9-]{0,29}$"
@@ -50,7 +50,7 @@ def canonical(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({ALIASES.get(name, name) for name in names}))
 
 
-def needs_of(stated: Iterable[str], target: Target) -> tuple[str, ...]:
+def needs_of(stated: Iterable[str], target: JobTarget) -> tuple[str, ...]:
     """What a worker has to have for a job: what it states, and what its target implies; `cpu` where that is nothing."""
     implied = (IMPLIED[target],) if target in IMPLIED else ()
     return canonical([*stated, *implied]) or (CPU,)

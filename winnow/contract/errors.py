@@ -96,6 +96,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "slice_beyond_data": (422, "A slice reaches beyond the data"),
     "too_few_samples": (422, "The dataset is too small to be split"),
     "target_unavailable": (422, "No worker has the runtime that was asked for"),
+    "target_cannot_run": (422, "The target cannot run the model"),
     # jobs that fail
     "nothing_to_quantize": (422, "Nothing could be quantized"),
     "nothing_to_compress": (422, "Nothing could be compressed"),

@@ -17,7 +17,7 @@ from winnow.contract.pinning import PINNED
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult
 from winnow.contract.search import Search
-from winnow.contract.target import DEFAULT_TARGET, Target
+from winnow.contract.target import DEFAULT_TARGET, JobTarget
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
@@ -99,9 +99,10 @@ class JobSettings(RequestModel):
     )
     require: Requirements = Field(description="What the result has to meet.", default_factory=Requirements)
     benchmark: Benchmark = Field(description="What is timed.", default_factory=Benchmark)
-    target: Target = Field(
+    target: JobTarget = Field(
         default=DEFAULT_TARGET,
-        description="The runtime on which the model and its candidates are timed and judged.",
+        description="What the result is made for. A runtime that workers have times and judges the model and its "
+        "candidates; of others rules say what they take (`GET /v1/targets`), and onnxruntime-cpu times and judges.",
     )
     limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
     explain: bool = Field(
@@ -247,7 +248,9 @@ class Job(ResponseModel):
     evaluation: Evaluation | None = Field(description="How quality is measured; null for not at all.")
     require: Requirements = Field(description="What the result has to meet.")
     benchmark: Benchmark = Field(description="What is timed.")
-    target: Target = Field(description="The runtime on which it is timed and judged.")
+    target: JobTarget = Field(
+        description="What it is made for, and timed and judged on where workers have it."
+    )
     limits: Limits = Field(description="When an attempt is stopped.")
     explain: bool = Field(
         default=False, description="Whether both models are also compared in what they look at."

@@ -10,6 +10,7 @@ from winnow.contract.errors import Problem
 from winnow.contract.graph_values import ValueKinds
 from winnow.contract.pinning import PINNED
 from winnow.contract.stored_weights import ChannelGroup, EmbeddingWidth, Stored
+from winnow.contract.target_rules.graph import CheckedGraph
 
 ModelFormat = Literal["onnx", "torch_export", "torchscript"]
 """`onnx` is also a tar or zip of one ONNX file with its external data."""
@@ -133,6 +134,11 @@ class ModelFacts(ResponseModel):
     stored: Stored | None = Field(
         default=None,
         description="What its file consists of; null where there is too much to keep.",
+    )
+    graph: CheckedGraph | None = Field(
+        default=None,
+        description="Its nodes, as far as rules of targets look at them; null where there is too much to keep, or the "
+        "model was inspected before they were looked at.",
     )
 
 

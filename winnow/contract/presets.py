@@ -19,7 +19,7 @@ from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.recipe import Recipe
 from winnow.contract.search import Objective, Space
 from winnow.contract.spaces import corners, dimensions
-from winnow.contract.target import Target
+from winnow.contract.target import JobTarget
 
 PRODUCTS: Final = frozenset({"MatMul", "Gemm", "LSTM"})
 MANY_PARAMETERS: Final = 20_000_000
@@ -266,7 +266,7 @@ def _bounds_size(request: JobRequest) -> bool:
     )
 
 
-def _useless(facts: ModelFacts, objective: Objective, target: Target) -> list[Space]:
+def _useless(facts: ModelFacts, objective: Objective, target: JobTarget) -> list[Space]:
     """The spaces that cannot make small what is wanted."""
     products = _product_share(facts)
     useless = [] if products >= FEW_PRODUCTS else [DYNAMIC, SMOOTH]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from winnow.contract.base import Interval, ResponseModel
 from winnow.contract.evaluation import Task
+from winnow.contract.portability import Portability, TargetReport
 from winnow.contract.search import SearchReport
 from winnow.contract.split import DataSplit
 
@@ -237,21 +238,6 @@ class Environment(ResponseModel):
     )
 
 
-class Portability(ResponseModel):
-    """Whether a runtime that was not asked for can load the result.
-
-    `onnxruntime-no-contrib` is an ONNX Runtime without operators of its own, and needs no trial. OpenVINO compiles the
-    file, where it is installed; no claim is made of its outputs or its speed there.
-    """
-
-    runtime: Literal["onnxruntime-no-contrib", "openvino-cpu"] = Field(description="The runtime.")
-    loads: bool | None = Field(description="Whether it can load the file; null where that was not tried.")
-    why: str | None = Field(description="Why not, or why it was not tried; null where it loads.")
-    operators: list[str] = Field(
-        description="The operators that stand against it, as far as they are known, with their domain."
-    )
-
-
 class Fidelity(ResponseModel):
     """Whether the result looks at the same parts of its input as the original: what each part adds to the original's
     answer, in both models, and how alike both rank the parts."""
@@ -330,6 +316,10 @@ class Report(ResponseModel):
     )
     search: SearchReport | None = Field(
         default=None, description="How the result was found; null where nothing was searched."
+    )
+    target: TargetReport | None = Field(
+        default=None,
+        description="What the target's rules say of both models; null where the target is measured itself.",
     )
     portability: list[Portability] = Field(
         default_factory=list,

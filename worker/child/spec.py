@@ -12,7 +12,7 @@ from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements, Student
 from winnow.contract.search import SearchReport
-from winnow.contract.target import DEFAULT_TARGET, Target
+from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, Target
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 from worker.compression.names import Names
 
@@ -115,6 +115,7 @@ class Judged(Message):
     extent: Extent = WHOLE
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
+    checked: CheckedTarget | None = None
     explain: bool = False
     names: Names = Names()
 

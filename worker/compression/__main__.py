@@ -17,6 +17,7 @@ from winnow.contract.job import ClosedJob
 from winnow.contract.needed_data import measured, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
+from winnow.contract.target import checked_by_rules, measured_on
 from worker.compression.data.open import MAX_UNPACKED_BYTES
 from worker.compression.data.source import Data, Source
 from worker.compression.names import Names
@@ -81,7 +82,8 @@ def _compress(job: Path, out: Path) -> int:
             request.seed,
             models={path: base / path for path in named_models(request.recipe)},
             request=request,
-            target=request.target,
+            target=measured_on(request.target),
+            checked=checked_by_rules(request.target),
             names=Names(Path(request.model).name, request.name or ""),
         ),
     )

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import AnyStep
 from winnow.contract.target import Target
+from winnow.contract.target_rules.refusal import refuse_what_cannot_run
 from worker.compression.apply import check
+from worker.compression.graph.facts.checked import checked_graph
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.half_precision.float_types import check_types
 from worker.compression.materials import Materials
@@ -19,11 +21,13 @@ from worker.compression.runtime.targets import opener
 def check_job(steps: Sequence[AnyStep], materials: Materials) -> None:
     """Check that the steps can be done, that the data fits, and that the original runs on it.
 
-    Raises `Refusal`: `target_unavailable`, and what `check_types`, `open_samples`, `apply.check` and `check_baseline`
-    raise.
+    Raises `Refusal`: `target_unavailable`, `target_cannot_run`, and what `check_types`, `open_samples`, `apply.check`
+    and `check_baseline` raise.
     """
     upload = materials.upload
     _check_target(materials.options.target)
+    if (target := materials.options.checked) is not None:  # also where inspection kept no graph
+        refuse_what_cannot_run(target, checked_graph(upload.normal_form), steps)
     check_types(upload.float32, upload.float_types, steps)
     for source in (materials.data.calibration, materials.data.evaluation):
         materials.samples(source)

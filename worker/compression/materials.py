@@ -70,6 +70,7 @@ class Materials:
             evaluation=self.options.evaluation,
             benchmark=self.options.benchmark,
             target=self.options.target,
+            checked=self.options.checked,
             curves=curves,
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,
@@ -182,7 +183,9 @@ def fingerprint(source_sha256: str, data: Data, options: Options) -> str:
     """What decides a step besides the steps: the source's bytes, the data, other models, the seed and the runtime."""
     used = [_identity(source) for source in (data.calibration, data.training)]
     others = {name: sha256_of(path) for name, path in options.models.items()}
-    return json.dumps([source_sha256, used, others, options.seed, options.target], sort_keys=True)
+    return json.dumps(
+        [source_sha256, used, others, options.seed, options.target, options.checked], sort_keys=True
+    )
 
 
 def _identity(source: Source | None) -> list[object] | None:

@@ -49,7 +49,7 @@ ADMIN: Final = {
 ANY_KEY: Final = {"/v1/session"}
 
 LISTS: Final = {"/v1/models", "/v1/datasets", "/v1/jobs", "/v1/webhooks", "/models", "/datasets", "/jobs"}
-SAME_FOR_ALL: Final = {"/v1/presets", "/v1/limits", "/v1/workers"}
+SAME_FOR_ALL: Final = {"/v1/presets", "/v1/limits", "/v1/workers", "/v1/targets"}
 NAMING: Final = {"/v1/compare"}
 PAGES_OF_ALL: Final = {"/", "/compare", "/workers", "/steps", "/steps/{kind}", "/without-scripts"}
 """What they show beside lists is the same for all."""

@@ -43,6 +43,8 @@ def test_a_claim_takes_the_lease_and_runs_the_job(records: Records, job: Job) ->
         ({"target": "openvino-cpu"}, {"openvino-cpu"}, False),
         ({"target": "openvino-cpu"}, {"onnxruntime-cuda"}, True),
         ({"target": "openvino-cpu"}, set(), True),
+        ({"target": "qnn"}, {"qnn"}, True),
+        ({"target": "qnn"}, {"onnxruntime-cpu"}, False),
         ({"seed": 0}, {"onnxruntime-cpu"}, False),
         ({"seed": 0}, {"openvino-cpu"}, True),
     ],

@@ -5,8 +5,13 @@ import pytest
 from rich.console import Console
 
 from tests.support.asked import report
+from tests.support.qdq_nets import quantized_conv
 from winnow.cli.report import report_tables
-from winnow.contract.report import Pair, Portability, Report
+from winnow.contract.portability import Portability, TargetReport
+from winnow.contract.report import Pair, Report
+from winnow.contract.target_rules.check import check_graph
+from winnow.contract.target_rules.load import rules_of
+from winnow.contract.target_rules.onnx_file import graph_of_bytes
 
 
 def shown(told: Report, width: int = 120) -> str:
@@ -173,3 +178,12 @@ def test_a_model_that_grew_says_so() -> None:
 def test_escape_sequences_in_names_do_not_reach_the_terminal() -> None:
     parity = report().parity[0].model_copy(update={"output": "\x1b[31mred[bold]"})
     assert "?[31mred[bold]" in shown(report(parity=[parity]))
+
+
+def test_what_a_target_of_rules_does_not_take_is_told_with_its_source() -> None:
+    graph = graph_of_bytes(quantized_conv().SerializeToString())
+    check = check_graph(graph, rules_of("tensorrt"))
+    target = TargetReport(target="tensorrt", timed_on="onnxruntime-cpu", before=check, after=check)
+    told = shown(report(target=target), width=1000)
+    assert "On tensorrt, quantize: Activations are quantized to int8" in told
+    assert "onnxOpImporters.cpp" in told

@@ -394,7 +394,35 @@ def test_everything_is_measured_on_the_target(files: Digits, tmp_path: Path) -> 
     assert [entry.provider for entry in report.latency] == ["OpenVINO CPU"]
     assert "openvino" in report.environment.versions
     assert (report.outcome, report.peak_rss_bytes.after > 0) == ("accepted", True)
-    assert [(entry.runtime, entry.loads) for entry in report.portability] == [
+    assert [(entry.runtime, entry.loads) for entry in report.portability][:2] == [
         ("onnxruntime-no-contrib", True),
         ("openvino-cpu", True),
     ]
+    assert report.target is None
+
+
+def test_a_target_of_rules_is_told_before_and_after_and_timed_on_what_is_here(
+    files: Digits, tmp_path: Path
+) -> None:
+    asked = replace(options(max_metric_drop=0.05), checked="tensorrt")
+    report = compress(files.model, recipe("int8_static"), data(files), tmp_path, options=asked)
+    assert [entry.provider for entry in report.latency] == ["CPUExecutionProvider"]
+    assert report.target is not None
+    assert (report.target.target, report.target.timed_on) == ("tensorrt", "onnxruntime-cpu")
+    assert (report.target.before.runs, report.target.after.runs) == (True, True)
+    assert report.target.after.nodes > report.target.before.nodes
+    assert any("checked by rules" in note and "timed on onnxruntime-cpu" in note for note in report.notes)
+    loads = {entry.runtime: entry.loads for entry in report.portability}
+    assert (loads["tensorrt"], loads["coreml"]) == (True, True)
+    assert loads["qnn"] is False, "its batch size varies"
+
+
+def test_a_target_of_rules_that_cannot_run_the_model_is_refused_before_any_work(
+    files: Digits, tmp_path: Path
+) -> None:
+    asked = replace(options(), checked="qnn")
+    with pytest.raises(Refusal) as refused:
+        compress(files.model, recipe("float16"), data(files), tmp_path, options=asked)
+    problem = refused.value.problem
+    assert (problem.code, problem.field) == ("target_cannot_run", "target")
+    assert "leaves" in problem.detail

@@ -38,7 +38,8 @@ class Int8Static(Step):
     )
     target: Literal["auto", "cpu_vnni", "cpu", "arm", "cuda"] = Field(
         default="auto",
-        description="The machine that the model will run on; by itself the one that the worker runs on.",
+        description="The machine that the model will run on; by itself the job's target where rules say what that "
+        "takes, else the one that the worker runs on.",
     )
     bias_correction: bool = Field(
         default=True, description="Biases take up the mean error of each channel on the calibration data."

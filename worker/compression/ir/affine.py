@@ -62,10 +62,16 @@ def quantized_weight(weight: Array, scales: Array, axis: int, limit: int) -> Arr
     return np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)
 
 
-def round_to_nearest(matrix: Array, limit: int) -> Array:
-    """float32: weights [groups, out, in] as they are after quantization, a scale for each output."""
+def for_all_channels(scales: Array) -> Array:
+    """The same shape, with the one scale that all channels can have."""
+    return np.full_like(scales, scales.max(initial=np.finfo(np.float32).tiny))
+
+
+def round_to_nearest(matrix: Array, limit: int, *, by_channel: bool = True) -> Array:
+    """float32: weights [groups, out, in] as they are after quantization, a scale for each output, or one for all."""
     rows = matrix.reshape(-1, matrix.shape[2])
     scales = weight_scales(rows, 0, limit)
+    scales = scales if by_channel else for_all_channels(scales)
     rounded: Array = quantized_weight(rows, scales, 0, limit) * scales[:, None]
     return rounded.reshape(matrix.shape)
 

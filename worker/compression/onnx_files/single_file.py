@@ -9,20 +9,17 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import onnx
 import onnx_ir as ir
 
+from winnow.contract.wire import WITH_LENGTH, fields
 from worker.compression.onnx_files.without_weights import MAX_KEPT_BYTES, without_weights
 from worker.compression.weight_storage.drop_defaults import UploadNames, make_compact
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 """Numbers of the fields in ModelProto, GraphProto and TensorProto."""
-WIRE_BYTES: Final = 2
-"""The wire type of what has a length."""
-FIXED_SIZES: Final = {1: 8, 5: 4}
-"""wire type → bytes"""
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def without_raw_data(path: Path) -> onnx.ModelProto:
     """Read the file's message, in which large initializers have lost their `raw_data`. It has to be a valid message."""
     model = onnx.ModelProto()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for number, whole, inner in _fields(content, 0, len(content)):
+        for number, whole, inner in fields(content, 0, len(content)):
             is_graph = number == GRAPH
             parts = _parts_without_weights(content, *inner) if is_graph else [content[slice(*whole)]]
             model.MergeFromString(_framed(GRAPH, b"".join(parts)) if is_graph else b"".join(parts))
@@ -119,30 +116,14 @@ def without_raw_data(path: Path) -> onnx.ModelProto:
 
 
 def _parts_without_weights(content: mmap.mmap, begin: int, end: int) -> Iterator[bytes]:
-    for number, whole, inner in _fields(content, begin, end):
+    for number, whole, inner in fields(content, begin, end):
         if number == INITIALIZER and whole[1] - whole[0] > MAX_KEPT_BYTES:
-            parts = _fields(content, *inner)
+            parts = fields(content, *inner)
             yield _framed(
                 INITIALIZER, b"".join(content[slice(*part)] for n, part, _ in parts if n != RAW_DATA)
             )
         else:
             yield content[slice(*whole)]
-
-
-def _fields(
-    content: mmap.mmap, begin: int, end: int
-) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
-    """Yield for each field its number, where all of it is, and where its content is."""
-    while begin < end:
-        tag, at = _varint(content, begin)
-        kind = tag & 7
-        if kind == WIRE_BYTES:
-            length, at = _varint(content, at)
-            after = at + length
-        else:
-            after = at + FIXED_SIZES[kind] if kind in FIXED_SIZES else _varint(content, at)[1]
-        yield tag >> 3, (begin, after), (at, after)
-        begin = after
 
 
 def _framed(number: int, content: bytes) -> bytes:
@@ -151,18 +132,8 @@ def _framed(number: int, content: bytes) -> bytes:
 
 def _prefix(number: int, length: int) -> bytes:
     """Encode the tag of a field, and its length."""
-    coded = bytearray([number << 3 | WIRE_BYTES])
+    coded = bytearray([number << 3 | WITH_LENGTH])
     while length > 0x7F:
         coded.append(length & 0x7F | 0x80)
         length >>= 7
     return bytes([*coded, length])
-
-
-def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = content[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

@@ -67,7 +67,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     accepts, required = _requirement(step, context, output_error)
     candidates = [
         Candidate("float", "float", lambda: model),
-        *dynamic_candidates(edit, calibration, context.seed),
+        *dynamic_candidates(edit, calibration, context),
     ]
     details = {"prefer": step.prefer, "asked": required, "seed": context.seed}
     warnings: list[str] = []

@@ -53,7 +53,9 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
         model, notes = raised(model, OPSET_FOUR_BITS, "a weight of 4 bits")
     else:
         model, notes = raised(model, OPSET, "quantization per channel")
-    static, details = prepare(GraphEdit(model, step.patterns), settings, samples, context.shared)
+    static, details = prepare(
+        GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked
+    )
     result = step_result(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
     parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)
     result.details.update(samples=len(samples), seed=context.seed, **calibrate(static, settings, next(parts)))

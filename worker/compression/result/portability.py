@@ -1,37 +1,58 @@
-"""Which runtimes can load the artifact, and what stands against the others."""
+"""Which runtimes can load the artifact, and what stands against the others: by rules, or tried where it can be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import onnx
-
 from winnow.contract.errors import Refusal
-from winnow.contract.report import Portability
-from worker.compression.ir.protobuf_walk import messages
+from winnow.contract.portability import Portability, TargetReport
+from winnow.contract.target import CHECKED, CheckedTarget, Target
+from winnow.contract.target_rules.check import check_graph
+from winnow.contract.target_rules.findings import TargetCheck
+from winnow.contract.target_rules.graph import CheckedGraph
+from winnow.contract.target_rules.load import WITHOUT_CONTRIB, rules_of
+from winnow.contract.target_rules.onnx_file import graph_of_file
 from worker.compression.measure.apart.processes import MeasuringProcesses, ProcessEnded
-from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.runtime.targets import is_installed
 
 MAX_TRIED_BYTES: Final = 512 << 20
-STANDARD_DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 
 def portability(artifact: Path, processes: MeasuringProcesses) -> list[Portability]:
-    return [_without_contrib(artifact), _on_openvino(artifact, processes)]
+    graph = graph_of_file(artifact)
+    return [
+        _by_rules(graph, WITHOUT_CONTRIB),
+        _on_openvino(artifact, processes),
+        *(_by_rules(graph, name) for name in CHECKED),
+    ]
 
 
-def _without_contrib(artifact: Path) -> Portability:
-    """ONNX Runtime built without operators of its own knows those of ONNX alone."""
-    nodes = messages(without_raw_data(artifact), onnx.NodeProto)
-    operators = sorted({f"{n.domain}.{n.op_type}" for n in nodes if n.domain not in STANDARD_DOMAINS})
-    return Portability(
-        runtime="onnxruntime-no-contrib",
-        loads=not operators,
-        why="It has operators that are not part of ONNX." if operators else None,
-        operators=operators,
+def checked(name: CheckedTarget, timed_on: Target, before: Path, after: Path) -> TargetReport:
+    """Hold both files against the rules of the target that the job is for."""
+    rules = rules_of(name)
+    was, is_now = (check_graph(graph_of_file(path), rules) for path in (before, after))
+    return TargetReport(target=name, timed_on=timed_on, before=was, after=is_now)
+
+
+def in_words(report: TargetReport) -> Iterator[str]:
+    """The same in sentences."""
+    yield (
+        f"Made for {report.target}: checked by rules ({report.after.as_of}), timed on {report.timed_on}: no worker "
+        f"runs it. The model as uploaded: {report.before.summary} The result: {report.after.summary}"
     )
+
+
+def _by_rules(graph: CheckedGraph, name: str) -> Portability:
+    """No file is loaded, and none needs to be."""
+    check = check_graph(graph, rules_of(name))
+    return Portability.model_validate(
+        {"runtime": name, "loads": check.runs, "why": _why(check), "operators": [*check.by_operator]}
+    )
+
+
+def _why(check: TargetCheck) -> str | None:
+    return check.summary if check.findings else None
 
 
 def _on_openvino(artifact: Path, processes: MeasuringProcesses) -> Portability:

@@ -21,7 +21,7 @@ from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
-from worker.compression.result.portability import portability
+from worker.compression.result.portability import checked, in_words, portability
 from worker.compression.upload.upload import Upload
 
 WINNOW: Final = version("winnow-service")
@@ -51,6 +51,7 @@ def assemble(
     if options.judging == "result":  # in a search what a step aims for is a means
         requirements += [target for step in steps for target in step.targets if not target.met]
     before = upload.normal_form
+    target = options.checked and checked(options.checked, options.target, upload.path, artifact)
     return Report(
         winnow=WINNOW,
         outcome=outcome_of(options.require, requirements),
@@ -75,10 +76,15 @@ def assemble(
         steps=steps,
         layers=layers(before, graph, shapes),
         split=split,
+        target=target,
         portability=portability(artifact, options.processes),
         energy=measured.energy,
         environment=measured.environment,
-        notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
+        notes=[
+            *measured.notes,
+            *filter(None, [split and sentence(split), upload.note]),
+            *(in_words(target) if target else ()),
+        ],
     )
 
 

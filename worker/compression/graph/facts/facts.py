@@ -9,6 +9,7 @@ import onnx_ir as ir
 from winnow.contract.model import Layer, LookupTable, ModelFacts, ResidualBlock, TensorSpec
 from worker.compression.graph.blocks.find import Blocks, is_too_large, residual_blocks
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
+from worker.compression.graph.facts.checked import kept_graph
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.facts.values import operator_name, type_name, values_of
 from worker.compression.graph.nodes.weights import gathers_integer_rows
@@ -60,6 +61,7 @@ def facts(model: ir.Model) -> ModelFacts:
         **values_of(model, shaped),
         blocks=_blocks(model),
         tables=_tables(model),
+        graph=kept_graph(model),
     )
 
 

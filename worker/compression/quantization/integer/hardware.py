@@ -6,6 +6,9 @@
     arm        uint8, asymmetric  ±127      int32    kernels widen before they add
     cuda       int8, symmetric    ±127      float    TensorRT takes zero points of 0 only, and biases in float
 
+What a job's target takes that no worker has (tensorrt, qnn, …) follows from its rules, which have the sources
+(`ruled_target`): also which operators take a scale for each channel, and which want unsigned weights.
+
 With signed activations resnet20 came out slower than float32 on a VNNI machine (0.84×), with unsigned twice as fast.
 
 On x86 without VNNI, ONNX Runtime multiplies with VPMADDUBSW, which adds two products in int16 and saturates:
@@ -22,10 +25,13 @@ image_classification/trt (ActivationSymmetric, QuantizeBias off).
 """
 
 import platform
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
+from winnow.contract.target import CheckedTarget
+from winnow.contract.target_rules.load import rules_of
+from winnow.contract.target_rules.rules import TargetRules
 from worker.compression.machine.cpu import cpu_flags
 
 WeightRangeChoice = Literal["auto", "full", "reduced"]
@@ -52,25 +58,57 @@ class WeightRange:
 
 @dataclass(frozen=True)
 class Target:
-    """`exact`: products of uint8 and full-range int8 are summed exactly. `signed`: activations are int8 around 0."""
+    """`exact`: products of uint8 and full-range int8 are summed exactly. `signed`: activations are int8 around 0.
+
+    `channel_axes`: operator → the axis of its weight that may have a scale for each channel; None for any. Weights of
+    `unsigned_weights` are uint8 around 128. `tables`: integers outside of Q/DQ pairs, as of embeddings, are taken too,
+    and ONNX Runtime's own fusions for the CPU will be made.
+    """
 
     exact: bool
     signed: bool = False
     float_bias: bool = False
+    channel_axes: Mapping[str, int] | None = None
+    unsigned_weights: frozenset[str] = frozenset()
+    tables: bool = True
+
+    def takes_channels(self, operator: str, axis: int) -> bool:
+        """Whether a weight may have a scale for each index of this axis."""
+        return self.channel_axes is None or self.channel_axes.get(operator) == axis
 
 
 TARGETS: Final[dict[str, Target]] = {
     "cpu_vnni": Target(exact=True),
     "cpu": Target(exact=False),
     "arm": Target(exact=True),
-    "cuda": Target(exact=True, signed=True, float_bias=True),
+    "cuda": Target(exact=True, signed=True, float_bias=True, tables=False),
 }
 
 
-def resolve_target(choice: str) -> tuple[str, Target]:
-    """Name the machine and what it does well; `auto` is the CPU that this runs on."""
+def resolve_target(choice: str, checked: CheckedTarget | None = None) -> tuple[str, Target]:
+    """Name the machine and what it does well; `auto` is the target that the job is made for and rules know, else the
+    CPU that this runs on."""
+    if choice == "auto" and checked is not None:
+        return checked, ruled_target(rules_of(checked))
     name = this_machine() if choice == "auto" else choice
     return name, TARGETS[name]
+
+
+def ruled_target(rules: TargetRules) -> Target:
+    """Read off the rules; what is not known there is as on a CPU."""
+    activations, weights, bias, channels = rules.activations, rules.weights, rules.bias, rules.per_channel
+    return Target(
+        exact=True,
+        signed=activations is not None and "int8" in activations.types and "uint8" not in activations.types,
+        float_bias=bias is not None and "int32" not in bias.types,
+        channel_axes=None if channels is None else channels.axes,
+        unsigned_weights=frozenset(
+            operator
+            for operator, types in ({} if weights is None else weights.types_of).items()
+            if "uint8" in types and "int8" not in types
+        ),
+        tables=False,
+    )
 
 
 def this_machine() -> str:

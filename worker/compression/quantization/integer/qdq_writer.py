@@ -1,7 +1,8 @@
 """Puts QuantizeLinear/DequantizeLinear pairs into a graph.
 
     value ─ Q ─ DQ ─ consumers          uint8, one scale
-    int8 initializer ─ DQ ─ node        one scale per output channel
+    int8 initializer ─ DQ ─ node        one scale per output channel, or one where the target takes no more;
+                                        uint8 around 128 where it takes no int8
     int32 initializer ─ DQ ─ node       a bias, in units of activation scale · weight scale
     Q ─ Pad ─ DQ                        padding with zeros is padding with the zero point: no kernel has to be fused
     Relu ─ float MaxPool ─ Relu ─ Q     the second changes nothing: it keeps ONNX Runtime from moving Q before the pool,
@@ -11,12 +12,14 @@ This is the form that ONNX Runtime fuses into integer kernels, and that a quanti
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.affine import (
     Range,
+    for_all_channels,
     quantized_bias,
     quantized_weight,
     scales_for_bias,
@@ -26,7 +29,10 @@ from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, insert_behind
 from worker.compression.ir.values import input_at, required_input
 from worker.compression.quantization.integer.eligibility import Selection, pads_zeros, weight_axis
-from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
+from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, Target
+
+PLAIN: Final = Target(exact=True)
+"""A CPU."""
 
 
 class QdqWriter:
@@ -37,19 +43,14 @@ class QdqWriter:
         edit: GraphEdit,
         weight_limit: int,
         limits: Mapping[str, int] | None = None,
-        *,
-        signed: bool = False,
-        float_bias: bool = False,
+        target: Target = PLAIN,
     ) -> None:
-        """`limits` are those of single layers, by name; weights within `FOUR_BITS_LIMIT` are stored in four.
-
-        `signed`: activations are int8 around 0. `float_bias`: biases stay as they are.
-        """
-        self._signed, self._float_bias = signed, float_bias
+        """`limits` are those of single layers, by name; weights within `FOUR_BITS_LIMIT` are stored in four."""
+        self._target = target
         self._edit, self._graph, self._limit = edit, edit.graph, weight_limit
         self._limits = limits or {}
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
-        self._written: dict[tuple[ir.Value, int, int, bytes], ir.Value] = {}
+        self._written: dict[tuple[ir.Value, tuple[int, int, bool, bool, bytes]], ir.Value] = {}
         self.rows: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         """int8 [rows, n] and scales [rows], of float weights [rows, n] that are products' transposed ones."""
 
@@ -68,7 +69,7 @@ class QdqWriter:
 
     @property
     def _integers(self) -> ir.DataType:
-        return ir.DataType.INT8 if self._signed else ir.DataType.UINT8
+        return ir.DataType.INT8 if self._target.signed else ir.DataType.UINT8
 
     def _parameters(
         self, value: ir.Value, selection: Selection, ranges: dict[str, Range]
@@ -76,7 +77,7 @@ class QdqWriter:
         source = selection.source(value)
         if source in self._affine:
             return self._affine[source]
-        scale, zero_point = ranges[str(source.name)].affine(signed=self._signed)
+        scale, zero_point = ranges[str(source.name)].affine(signed=self._target.signed)
         self._affine[source] = (
             self._edit.new_constant(f"{source.name}_scale", scale),
             self._edit.new_constant(f"{source.name}_zero_point", zero_point),
@@ -131,40 +132,75 @@ class QdqWriter:
         assert weight is not None
         assert axis is not None
         limit = self._limits.get(str(node.name), self._limit)
-        scales = weight_scales(weight, axis, limit)
-        bias = _constant(node, 2)
-        if bias is not None:
-            activation = self._affine[required_input(node, 0)][0].const_value
-            assert activation is not None
-            # also for a float bias: ONNX Runtime makes an integer of it, too, when it loads the model
-            scales = scales_for_bias(scales, bias.reshape(-1), activation.numpy())
-            if not self._float_bias:
-                bias_scales = scales * activation.numpy()
-                integers = quantized_bias(bias.reshape(-1), bias_scales)
-                node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))
-        source, stored = (
-            required_input(node, 1),
-            ir.DataType.INT4 if limit <= FOUR_BITS_LIMIT else ir.DataType.INT8,
-        )
-        key = source, axis, limit, scales.tobytes()
-        if key not in self._written:
-            integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
-            self._written[key] = self._write_weight(node, 1, integers, scales, axis)
-        node.replace_input_with(1, self._written[key])
-        if node.op_type == "Gemm" and axis == 0 and stored == ir.DataType.INT8:
-            dequantize = self._written[key].producer()
+        by_channel = self._target.takes_channels(node.op_type, axis)
+        scales = self._scales(node, weight, axis, limit)
+        self._write_bias(node, scales, by_channel=by_channel)
+        four_bits = limit <= FOUR_BITS_LIMIT
+        unsigned = node.op_type in self._target.unsigned_weights and not four_bits
+        source, key = required_input(node, 1), (axis, limit, by_channel, unsigned, scales.tobytes())
+        if (source, key) not in self._written:
+            stored = (ir.DataType.INT4 if four_bits else ir.DataType.INT8).numpy()
+            integers = quantized_weight(weight, scales, axis, limit).astype(stored)
+            along = axis if by_channel else None
+            self._written[source, key] = self._write_weight(
+                node, 1, integers, scales, along, unsigned=unsigned
+            )
+        node.replace_input_with(1, self._written[source, key])
+        if node.op_type == "Gemm" and axis == 0 and not four_bits and self._target.tables:
+            dequantize = self._written[source, key].producer()
             assert dequantize is not None
             self.rows[source] = required_input(dequantize, 0), required_input(dequantize, 1)
 
-    def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> ir.Value:
-        """What the node is to read in place of its input."""
+    def _scales(self, node: ir.Node, weight: Array, axis: int, limit: int) -> Array:
+        """One for each output channel, all the same where the target takes one alone.
+
+        Wide enough for the bias, also for a float one: ONNX Runtime makes an integer of it, too, when it loads the
+        model.
+        """
+        scales = weight_scales(weight, axis, limit)
+        if (bias := _constant(node, 2)) is not None:
+            scales = scales_for_bias(scales, bias.reshape(-1), self._activation_scale(node))
+        return scales if self._target.takes_channels(node.op_type, axis) else for_all_channels(scales)
+
+    def _write_bias(self, node: ir.Node, scales: Array, *, by_channel: bool) -> None:
+        bias = _constant(node, 2)
+        if bias is None or self._target.float_bias:
+            return
+        units = scales * self._activation_scale(node)
+        integers = quantized_bias(bias.reshape(-1), units)
+        node.replace_input_with(2, self._write_weight(node, 2, integers, units, 0 if by_channel else None))
+
+    def _activation_scale(self, node: ir.Node) -> Array:
+        """Of what the layer multiplies."""
+        scale = self._affine[required_input(node, 0)][0].const_value
+        assert scale is not None
+        return scale.numpy()
+
+    def _write_weight(
+        self,
+        node: ir.Node,
+        index: int,
+        integers: Array,
+        scales: Array,
+        axis: int | None,
+        *,
+        unsigned: bool = False,
+    ) -> ir.Value:
+        """What the node is to read in place of its input; without an axis all scales are the same."""
         name = required_input(node, index).name
+        scales = scales if axis is not None else scales.reshape(-1)[0]
+        zero_points = np.zeros(scales.shape, integers.dtype)
+        if unsigned:
+            integers, zero_points = (
+                (part.astype(np.int16) + 128).astype(np.uint8) for part in (integers, zero_points)
+            )
         inputs = [
             self._edit.new_constant(f"{name}_quantized", integers),
             self._edit.new_constant(f"{name}_scale", scales.astype(np.float32)),
-            self._edit.new_constant(f"{name}_zero_point", np.zeros(scales.shape, integers.dtype)),
+            self._edit.new_constant(f"{name}_zero_point", zero_points),
         ]
-        dequantize = self._edit.new_node("DequantizeLinear", inputs, f"{name}_dequantized", {"axis": axis})
+        along = {} if axis is None else {"axis": axis}
+        dequantize = self._edit.new_node("DequantizeLinear", inputs, f"{name}_dequantized", along)
         dequantize.outputs[0].shape, dequantize.outputs[0].dtype = inputs[0].shape, ir.DataType.FLOAT
         self._graph.insert_before(node, dequantize)
         return dequantize.outputs[0]

@@ -4,7 +4,7 @@ Ranges are measured once: which method turns them into scales, and which layers 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
@@ -19,7 +19,7 @@ from worker.compression.layers.linear import Linear, linear
 from worker.compression.quantization.calibration.activation_floor import cut_below_gates
 from worker.compression.quantization.calibration.collect import collect_distributions
 from worker.compression.quantization.calibration.histogram import Distribution, Method
-from worker.compression.quantization.integer.eligibility import Selection, carries, select
+from worker.compression.quantization.integer.eligibility import Selection, carries, select, weight_axis
 from worker.compression.quantization.integer.embeddings import quantize_embeddings, select_embeddings
 from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS, Target, WeightRange
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
@@ -112,7 +112,7 @@ class Static:
         ranges = self._ranges_of(selection, method or self.method)
         self._adjust(edit, selection.weighted, limits or {})
         signed = self.target.signed if signed is None else signed
-        writer = QdqWriter(edit, self.weights.limit, limits, signed=signed, float_bias=self.target.float_bias)
+        writer = QdqWriter(edit, self.weights.limit, limits, replace(self.target, signed=signed))
         writer.write(selection, ranges)
         quantize_embeddings(IntegerWriter(edit, FULL_LIMIT, writer.rows), embeddings)
         passes.RemoveUnusedNodesPass()(edit.model)
@@ -122,9 +122,11 @@ class Static:
         """Give the layers that are quantized their learned weights, and correct their biases."""
         for layer in filter(None, map(linear, nodes)):
             limit = limits.get(layer.name, self.weights.limit)
-            learned = self.rounded.get(layer.name) if limit == self.weights.limit else None
+            by_channel = self.target.takes_channels(layer.node.op_type, weight_axis(layer.node) or 0)
+            learned = self.rounded.get(layer.name) if limit == self.weights.limit and by_channel else None
             if (mean := self.means.get(layer.name)) is not None:
-                rounded = round_to_nearest(layer.matrix(), limit) if learned is None else learned
+                nearest = round_to_nearest(layer.matrix(), limit, by_channel=by_channel)
+                rounded = nearest if learned is None else learned
                 correct_bias(edit, layer, mean_shift(layer, rounded, mean))
             if learned is not None:
                 layer.put(learned)

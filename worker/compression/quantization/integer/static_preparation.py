@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from winnow.contract.recipe import Int8Static
+from winnow.contract.target import CheckedTarget
 from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
@@ -43,18 +44,23 @@ class StaticSettings:
 
 
 def prepare(
-    edit: GraphEdit, settings: StaticSettings, samples: Samples, shared: SharedArrays = UNSHARED
+    edit: GraphEdit,
+    settings: StaticSettings,
+    samples: Samples,
+    shared: SharedArrays = UNSHARED,
+    checked: CheckedTarget | None = None,
 ) -> tuple[Static, dict[str, object]]:
-    """Rewrite the graph for integer kernels, before anything is measured; with details for the report."""
+    """Rewrite the graph for integer kernels, before anything is measured; with details for the report.
+
+    `checked` is the target that the job is made for, where rules say what that takes.
+    """
     folded = fold_batchnorms(edit)
     replace_means_with_pools(edit)
-    machine, target = resolve_target(settings.target)
+    machine, target = resolve_target(settings.target, checked)
     weights = four_bits() if settings.weight_bits == 4 else weight_range(settings.weight_range, target.exact)
     static = Static(edit, weights, samples, settings.calibration, settings.percentile, target)
     static.shared = shared
-    if (
-        machine != "cuda"
-    ):  # TensorRT takes integers behind Q/DQ nodes only, and fuses no SkipLayerNormalization
+    if target.tables:  # TensorRT takes integers behind Q/DQ nodes only, and fuses no SkipLayerNormalization
         static.embeddings = True
         unfuse_skip_layernorms(edit)
     details = {"calibration": settings.calibration, "target": machine, **weights.details()}

@@ -1,9 +1,12 @@
 """The candidate of `int8` that a recipe names, as an earlier job's report has called it: made without a race."""
 
 from dataclasses import replace
+from typing import Final
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8
+from winnow.contract.target_rules.load import rules_of
+from winnow.contract.target_rules.operator_limits import takes
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.dynamic_model import Dynamic
@@ -12,6 +15,9 @@ from worker.compression.quantization.search.int8.candidates import SMOOTH, Candi
 from worker.compression.quantization.search.int8.static_candidates import chosen_static
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.steps.context import Context
+
+DYNAMIC: Final = ("DynamicQuantizeLinear", "MatMulInteger")
+"""What `int8_dynamic` writes."""
 
 
 def named_candidate(
@@ -26,7 +32,7 @@ def named_candidate(
     name = step.candidate or ""
     candidates = [Candidate("float", "float", lambda: edit.model)]
     if name.startswith("dynamic"):
-        candidates += dynamic_candidates(edit, calibration, context.seed)
+        candidates += dynamic_candidates(edit, calibration, context)
     elif name.startswith("static, ") and calibration is not None and output_error is not None:
         static = chosen_static(edit, context, calibration, output_error, name, step.float_layers)
         candidates += static.candidates
@@ -36,14 +42,17 @@ def named_candidate(
     raise Refusal("invalid_request", f"int8 has no candidate {name!r} for this model, or lacks data for it.")
 
 
-def dynamic_candidates(edit: GraphEdit, samples: Samples | None, seed: int) -> list[Candidate]:
-    """None where no layer has a dynamic kernel; with samples also after smoothing, where that helps."""
+def dynamic_candidates(edit: GraphEdit, samples: Samples | None, context: Context) -> list[Candidate]:
+    """None where no layer has a dynamic kernel, or the target does not take one; with samples also after smoothing,
+    where that helps."""
+    if context.checked is not None and not takes(rules_of(context.checked), DYNAMIC):
+        return []
     base = Dynamic(edit, weight_range("auto").limit)
     if all(layer.reason for layer in base.decisions()):
         return []
     candidates = [dynamic(base)]
     if samples is not None and smoothable(edit):
         smoothed = replace(base, alpha=SMOOTH)
-        smoothed.observe(samples, seed)
+        smoothed.observe(samples, context.seed)
         candidates.append(dynamic(smoothed))
     return candidates

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.compression.cache.shared_arrays import SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.progress import Within
@@ -71,7 +70,8 @@ def static_candidates(
     feed = next(samples.take(1).batches(1))
     gains = measure_gains(base, feed, context)
     candidates = [static(calibrated.static, f"static, {calibrated.name}") for calibrated in calibrations]
-    candidates.append(static(base, SIGNED, signed=True))
+    if context.checked is None:  # else rules have said which sign is taken
+        candidates.append(static(base, SIGNED, signed=True))
     candidates += partly_static(base, gains)
     excluded = exclude_sensitive(
         base, output_error, accepts, lambda: gains, Within(context.progress, 0.4, 0.8).advance
@@ -118,7 +118,7 @@ def _calibrations(
     calibrations: list[Calibrated] = []
     for number, alpha in enumerate(alphas):
         part = Within(context.progress, 0.4 * number / len(alphas), 0.4 * (number + 1) / len(alphas))
-        calibrated = _calibrated(edit, samples, output_error, alpha, context.shared, part.advance)
+        calibrated = _calibrated(edit, context, samples, output_error, alpha, part.advance)
         if calibrated is None:
             return []
         calibrations.append(calibrated)
@@ -127,15 +127,15 @@ def _calibrations(
 
 def _calibrated(
     edit: GraphEdit,
+    context: Context,
     samples: Samples,
     output_error: OutputComparer,
     alpha: float | None,
-    shared: SharedArrays,
     report_progress: Callable[[float], None],
 ) -> Calibrated | None:
     """None where nothing can be quantized statically."""
     settings = StaticSettings(calibration="mse", smooth=alpha)
-    base, details = prepare(edit.on_clone(), settings, samples, shared)
+    base, details = prepare(edit.on_clone(), settings, samples, context.shared, context.checked)
     if not base.selection().weighted:
         return None
     calibrate(base, settings, report_progress)
