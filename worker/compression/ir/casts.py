@@ -9,9 +9,7 @@ from worker.compression.ir.values import OTHER_FLOATS
 
 WIDE_INTEGERS: Final = frozenset({ir.DataType.INT64, ir.DataType.UINT64})
 FLOATS: Final = OTHER_FLOATS | {ir.DataType.FLOAT}
-INTEGERS: Final = frozenset(
-    ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (8, 16, 32, 64)
-)
+INTEGERS: Final = frozenset(ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (8, 16, 32, 64))
 NUMBERS: Final = FLOATS | INTEGERS | {ir.DataType.BOOL}
 
 

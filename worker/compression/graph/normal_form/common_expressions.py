@@ -6,7 +6,8 @@ one.
 
 Inputs are the same where they are the same value, or constants of the same numbers that nothing learns: integers, and
 single floats. Equal weights are two, since a training may make them differ. What is random stays, and so do
-QuantizeLinear and DequantizeLinear, of which integer kernels want a pair of their own, and nodes with subgraphs.
+QuantizeLinear and DequantizeLinear, of which integer kernels want a pair of their own, nodes with subgraphs, and what
+gives an output, which pins what it comes from.
 """
 
 from collections.abc import Hashable
@@ -28,17 +29,18 @@ APART: Final = NEVER_FOLDED - {"BitwiseAnd", "BitShift"}
 
 def join_expressions(model: ir.Model) -> bool:
     """Join them in place, graph by graph. Returns whether there was any."""
-    return any([_join(graph) for graph in model.graphs()])
+    joined = [_join(graph) for graph in model.graphs()]
+    return any(joined)
 
 
 def _join(graph: ir.Graph) -> bool:
     first: dict[Key, ir.Node] = {}
     joined = False
     for node in list(graph):
-        if node.op_type in APART or has_subgraph(node):
+        if node.op_type in APART or has_subgraph(node) or any(v.is_graph_output() for v in node.outputs):
             continue
         same = first.setdefault(_key(node), node)
-        if same is not node and not any(value.is_graph_output() for value in node.outputs):
+        if same is not node:
             for value, other in zip(node.outputs, same.outputs, strict=True):
                 value.replace_all_uses_with(other)
             graph_of(node).remove(node, safe=True)
@@ -54,7 +56,7 @@ def _key(node: ir.Node) -> Key:
 
 def _attribute_key(attribute: ir.Attr) -> Hashable:
     """By its bytes in the file, which tell 1 from 1.0, and -0 from 0."""
-    return ir.serde.serialize_attribute(attribute).SerializeToString(deterministic=True)
+    return bytes(ir.serde.serialize_attribute(attribute).SerializeToString(deterministic=True))
 
 
 def _input_key(value: ir.Value | None) -> Hashable:

@@ -16,9 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.edit import GraphEdit, put_in_place
 from worker.compression.ir.operator_sets import MATMULS
-from worker.compression.ir.values import OTHER_FLOATS, graph_of
+from worker.compression.ir.values import OTHER_FLOATS
 
 HAS_LAYER_NORMALIZATION: Final = 17
 AXES_ARE_INPUTS: Final = 18
@@ -146,15 +146,9 @@ def _rms(
 
 def _put(node: ir.Node, nodes: list[ir.Node], total: ir.Value | None) -> None:
     """Put nodes in a node's place: the last computes what it answers, `total` its sum."""
-    graph_of(node).insert_before(node, nodes)
-    replaced = [(node.outputs[NORMALISED], nodes[-1].outputs[0])]
-    replaced += [(value, total) for value in node.outputs[SUM:] if total is not None]
-    for before, after in replaced:
-        name, after.shape, after.type = before.name, before.shape, before.type or after.type
-        ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
-        if name:
-            before.name, after.name = None, name
-    graph_of(node).remove(node, safe=True)
+    results = [(node.outputs[NORMALISED], nodes[-1].outputs[0])]
+    results += [(value, total) for value in node.outputs[SUM:] if total is not None]
+    put_in_place(node, nodes, results)
 
 
 def _is_product(value: ir.Value | None) -> bool:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.normal_form.reading import axes_of, numbers_at
+from worker.compression.graph.normal_form.reading import axes_of, int_of, numbers_at, transposed_twice
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.casts import is_lossless
 from worker.compression.ir.edit import GraphEdit
@@ -52,7 +52,13 @@ def merge_pairs(model: ir.Model) -> bool:
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         x = input_at(node, 0)
         inner = None if x is None else x.producer()
-        if x is None or inner is None or node.domain != "" or inner.domain != "" or node.op_type not in MERGES:
+        if (
+            x is None
+            or inner is None
+            or node.domain != ""
+            or inner.domain != ""
+            or node.op_type not in MERGES
+        ):
             continue
         alone = len(x.uses()) == 1 and not x.is_graph_output() and inner.graph is node.graph
         if alone and input_at(inner, 0) is not None and MERGES[node.op_type](merging, inner, node):
@@ -62,10 +68,10 @@ def merge_pairs(model: ir.Model) -> bool:
 
 
 def _transposes(_: _Merging, first: ir.Node, second: ir.Node) -> bool:
-    perms = [node.attributes.get_ints("perm", ()) for node in (first, second)]
-    if first.op_type != "Transpose" or not all(perms) or len(perms[0]) != len(perms[1]):
+    perm = transposed_twice(first, second) if first.op_type == "Transpose" else None
+    if perm is None:
         return False
-    second.attributes["perm"] = ir.AttrInt64s("perm", [perms[0][axis] for axis in perms[1]])
+    second.attributes["perm"] = ir.AttrInt64s("perm", perm)
     return True
 
 
@@ -74,11 +80,11 @@ def _reshapes(_: _Merging, first: ir.Node, second: ir.Node) -> bool:
     shape = numbers_at(second, 1)
     if first.op_type not in VIEWS or shape is None:
         return False
-    if second.attributes.get_int("allowzero", 0):
+    if int_of(second, "allowzero", 0):
         return True
     copied = np.flatnonzero(shape == 0)
     before = numbers_at(first, 1) if first.op_type == "Reshape" else None
-    if before is None or first.attributes.get_int("allowzero", 0):
+    if before is None or int_of(first, "allowzero", 0):
         return not len(copied)
     return all(axis < len(before) and before[axis] == 0 for axis in copied)
 
@@ -87,10 +93,8 @@ def _squeezes(merging: _Merging, first: ir.Node, second: ir.Node) -> bool:
     inner, outer = axes_of(first), axes_of(second)
     if first.op_type != second.op_type or inner is None or outer is None:
         return False
-    if first.op_type == "Squeeze":
-        axes = [*inner, *_except(inner, outer)]
-    else:
-        axes = [*outer, *_except(outer, inner)]
+    begin, then = (inner, outer) if first.op_type == "Squeeze" else (outer, inner)
+    axes = [*begin, *_except(begin, then)]
     if len(second.inputs) < 2:
         second.attributes["axes"] = ir.AttrInt64s("axes", sorted(axes))
     else:
@@ -128,7 +132,12 @@ def _slice_numbers(node: ir.Node) -> list[Array] | None:
     if starts is None or ends is None:
         return None
     size = len(starts)
-    return [starts, ends, np.arange(size) if axes is None else axes, np.ones(size) if steps is None else steps]
+    return [
+        starts,
+        ends,
+        np.arange(size) if axes is None else axes,
+        np.ones(size) if steps is None else steps,
+    ]
 
 
 def _casts(_: _Merging, first: ir.Node, second: ir.Node) -> bool:

@@ -14,7 +14,14 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.normal_form.folding import nodes_in_bodies
-from worker.compression.graph.normal_form.reading import axes_of, producer_of, small_constant, traced_dims
+from worker.compression.graph.normal_form.reading import (
+    axes_of,
+    int_of,
+    producer_of,
+    small_constant,
+    traced_dims,
+    transposed_twice,
+)
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.graph.normal_form.unmoved import (
     expands_nothing,
@@ -26,7 +33,7 @@ from worker.compression.graph.normal_form.unmoved import (
     takes_all,
 )
 from worker.compression.ir.casts import is_lossless
-from worker.compression.ir.values import array_of, graph_of, input_at, is_constant, required_input
+from worker.compression.ir.values import array_of, graph_of, input_at, is_constant
 
 TRAINING_MODE: Final = 2
 """The input of Dropout that says whether it is trained."""
@@ -79,7 +86,7 @@ def _moves_nothing(holds: Callable[[ir.Node, Traced], bool]) -> Rule:
 
 
 def _cast(node: ir.Node, x: ir.Value, _: Traced) -> ir.Value | None:
-    wanted, inner = node.attributes.get_int("to", 0), producer_of(x, "Cast")
+    wanted, inner = int_of(node, "to", 0), producer_of(x, "Cast")
     if x.dtype is None:
         return None
     if x.dtype.value == wanted:
@@ -94,10 +101,8 @@ def _transposed_back(node: ir.Node, x: ir.Value, traced: Traced) -> ir.Value | N
     if is_in_order(node, traced):
         return x
     inner = producer_of(x, "Transpose")
-    perm, first = (each.attributes.get_ints("perm", ()) if each else () for each in (node, inner))
-    if inner is None or not perm or len(first) != len(perm):
-        return None
-    return input_at(inner, 0) if [first[axis] for axis in perm] == list(range(len(perm))) else None
+    both = None if inner is None else transposed_twice(inner, node)
+    return input_at(inner, 0) if inner is not None and both == sorted(both or ()) else None
 
 
 def _undone(operator: str) -> Rule:
@@ -117,7 +122,7 @@ def _neutral(number: int, *, commutes: bool, of_floats: bool = True) -> Rule:
 
     def rule(node: ir.Node, _: ir.Value, traced: Traced) -> ir.Value | None:
         for at in (0, 1) if commutes else (0,):
-            x, numbers = required_input(node, at), small_constant(required_input(node, 1 - at))
+            x, numbers = input_at(node, at), small_constant(input_at(node, 1 - at))
             dims = traced_dims(x, traced)
             if numbers is None or dims is None or not (of_floats or numbers.dtype.kind in "iu"):
                 continue

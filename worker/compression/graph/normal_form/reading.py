@@ -25,10 +25,32 @@ def numbers_at(node: ir.Node, index: int) -> Array | None:
     return None if array is None else array.reshape(-1)
 
 
+def int_of(node: ir.Node, name: str, default: int) -> int:
+    """Read an attribute; the default also where it is no integer, which the checker refuses later."""
+    attribute = node.attributes.get(name)
+    return (
+        int(attribute.value) if attribute is not None and attribute.type == ir.AttributeType.INT else default
+    )
+
+
+def ints_of(node: ir.Node, name: str) -> list[int]:
+    """Read an attribute of several integers; none where there is no such one."""
+    attribute = node.attributes.get(name)
+    return list(attribute.value) if attribute is not None and attribute.type == ir.AttributeType.INTS else []
+
+
+def transposed_twice(first: ir.Node, second: ir.Node) -> list[int] | None:
+    """Return the axes in the order in which two Transposes in a row leave them; None where they do not say it."""
+    inner, outer = (ints_of(node, "perm") for node in (first, second))
+    if not inner or sorted(outer) != list(range(len(inner))):
+        return None
+    return [inner[axis] for axis in outer]
+
+
 def axes_of(node: ir.Node) -> list[int] | None:
     """Read the axes of a Squeeze or Unsqueeze, an attribute until opset 12, ascending; None where they are unknown or
     count from the end."""
-    axes = node.attributes.get_ints("axes", ()) if len(node.inputs) < 2 else numbers_at(node, 1)
+    axes = ints_of(node, "axes") if len(node.inputs) < 2 else numbers_at(node, 1)
     if axes is None or not len(axes) or min(axes) < 0:
         return None
     return sorted(map(int, axes))

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.normal_form.reading import numbers_at, traced_dims
+from worker.compression.graph.normal_form.reading import int_of, ints_of, numbers_at, traced_dims
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.ir.values import input_at
 
@@ -15,7 +15,7 @@ TO_THE_END: Final = 2**31 - 1
 
 def is_in_order(node: ir.Node, _: Traced) -> bool:
     """Whether a Transpose has every axis in its place."""
-    perm = node.attributes.get_ints("perm", ())
+    perm = ints_of(node, "perm")
     return bool(perm) and list(perm) == list(range(len(perm)))
 
 
@@ -24,7 +24,7 @@ def keeps_shape(node: ir.Node, traced: Traced) -> bool:
     target, dims = numbers_at(node, 1), traced_dims(input_at(node, 0), traced)
     if target is None or dims is None or len(target) != len(dims):
         return False
-    copies = not node.attributes.get_int("allowzero", 0)
+    copies = not int_of(node, "allowzero", 0)
     pairs = zip(target.tolist(), dims, strict=True)
     return all(n == -1 or n == dim or (n == 0 and copies) for n, dim in pairs)
 
@@ -32,7 +32,7 @@ def keeps_shape(node: ir.Node, traced: Traced) -> bool:
 def is_flat(node: ir.Node, traced: Traced) -> bool:
     """Whether a Flatten reads a matrix and cuts it into rows."""
     dims = traced_dims(input_at(node, 0), traced)
-    return dims is not None and len(dims) == 2 and node.attributes.get_int("axis", 1) in (1, -1)
+    return dims is not None and len(dims) == 2 and int_of(node, "axis", 1) in (1, -1)
 
 
 def expands_nothing(node: ir.Node, traced: Traced) -> bool:
@@ -52,7 +52,7 @@ def repeats_once(node: ir.Node, _: Traced) -> bool:
 
 def pads_nothing(node: ir.Node, _: Traced) -> bool:
     """Whether all sizes of a Pad are 0 (an attribute until opset 10)."""
-    pads = node.attributes.get_ints("pads", ()) if len(node.inputs) < 2 else numbers_at(node, 1)
+    pads = ints_of(node, "pads") if len(node.inputs) < 2 else numbers_at(node, 1)
     return pads is not None and len(pads) > 0 and not np.any(pads)
 
 
@@ -62,10 +62,9 @@ def takes_all(node: ir.Node, traced: Traced) -> bool:
     if starts is None or ends is None:
         return False
     axes, steps = (numbers_at(node, at) for at in (3, 4))
-    is_open = any(
-        array is None and input_at(node, at) is not None for at, array in ((3, axes), (4, steps))
-    )
-    if is_open or (steps is not None and np.any(steps != 1)):
+    is_open = any(array is None and input_at(node, at) is not None for at, array in ((3, axes), (4, steps)))
+    uneven = any(len(each) != len(starts) for each in (ends, axes, steps) if each is not None)
+    if is_open or uneven or (steps is not None and np.any(steps != 1)):
         return False
     dims = traced_dims(input_at(node, 0), traced) or []
     for at, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):

@@ -2,7 +2,7 @@
 
 Up by onnx's own C++ converter, never silently: onnxscript's wrote invalid graphs for several published models, onnx's
 took all of them within 1.2e-6; what it gets wrong `rewrites` writes first. Down by the label alone, and only as
-far as every node means the same there.
+far as every node means the same there, unless a lower opset is asked for.
 """
 
 import logging
@@ -99,6 +99,20 @@ def lower_opset(model: ir.Model, floor: int, *, ir_floor: int = INITIALIZERS_ALO
         model.ir_version, max(ir_floor, version_for_opset(lowest), version_for_content(model))
     )
     return model
+
+
+def convert_down(model: ir.Model, opset: int) -> ir.Model:
+    """Return the model at exactly this lower opset: by the label as far as that goes, then by onnx's converter.
+
+    Weights are shared with the model given. Raises like `raise_opset` where an operator has no way down.
+    """
+    lowered = lower_opset(model.clone(), opset)
+    if opset_of(lowered) == opset:
+        return lowered
+    converted = _converted(lowered, opset)
+    converted.ir_version = lowered.ir_version
+    passes.CheckerPass()(converted)
+    return converted
 
 
 def _opset_for(node: ir.Node, version: int, current: int) -> int:
