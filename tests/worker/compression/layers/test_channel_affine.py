@@ -57,7 +57,7 @@ def test_a_layer_takes_it_up(layer: str, behind: str) -> None:
     assert affine is not None
     fold(GraphEdit(made), affine)
     assert [each.name for each in made.graph] == ["layer", "out"]
-    assert list(made.graph)[0].outputs[0].name == "b"
+    assert next(iter(made.graph)).outputs[0].name == "b"
     assert largest_difference(before, run(made, {"x": x})) <= TOLERANCE
 
 

@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.normal_form.reading import axes_of, int_of, numbers_at, transposed_twice
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.casts import is_lossless
+from worker.compression.ir.casts import FLOATS, INTEGERS, NUMBERS, is_lossless
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.values import input_at
 
@@ -141,14 +141,15 @@ def _slice_numbers(node: ir.Node) -> list[Array] | None:
 
 
 def _casts(_: _Merging, first: ir.Node, second: ir.Node) -> bool:
-    before, between = first.inputs[0], first.outputs[0]
-    if first.op_type != "Cast" or before is None or before.dtype is None or between.dtype is None:
+    """From a float to an integer what is out of range is whatever the runtime makes of it, so that way stays."""
+    before, between, after = first.inputs[0], first.outputs[0].dtype, int_of(second, "to", 0)
+    if first.op_type != "Cast" or before is None or before.dtype is None or between is None:
         return False
-    return is_lossless(before.dtype, between.dtype) and not _saturates(first) and not _saturates(second)
-
-
-def _saturates(node: ir.Node) -> bool:
-    return "saturate" in node.attributes or "round_mode" in node.attributes
+    if after not in NUMBERS or (after in INTEGERS and {before.dtype, between} & FLOATS):
+        return False
+    return is_lossless(before.dtype, between) and not (set(first.attributes) | set(second.attributes)) - {
+        "to"
+    }
 
 
 MERGES: Final[dict[str, Merge]] = {
