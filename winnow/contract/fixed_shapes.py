@@ -4,7 +4,7 @@ A name is that of a size that varies, which may stand in several inputs, or that
 input's whole shape also says what its names mean in the others.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.model import ModelFacts, TensorSpec
@@ -54,7 +54,7 @@ def with_fixed_shapes(inputs: list[TensorSpec], wanted: Wanted, field: str) -> l
                 _check_whole(name, value, by_name, names, f"{field}.{name}")
                 _say(sizes, _meant(by_name[name], value), f"{field}.{name}")
             elif name in names:
-                _say(sizes, {name: value}, f"{field}.{name}")
+                _say(sizes, [(name, value)], f"{field}.{name}")
             else:
                 raise _unknown(name, by_name, names, f"{field}.{name}")
     refusals.raise_all()
@@ -68,13 +68,14 @@ def _fixed(spec: TensorSpec, whole: int | list[int] | None, sizes: Mapping[str, 
     return spec.model_copy(update={"shape": shape})
 
 
-def _meant(spec: TensorSpec, whole: list[int]) -> dict[str, int]:
-    """What the names in an input's shape mean when it has this one."""
-    return {dim: size for dim, size in zip(spec.shape, whole, strict=True) if isinstance(dim, str)}
+def _meant(spec: TensorSpec, whole: list[int]) -> Iterator[tuple[str, int]]:
+    """What each name in an input's shape means when it has this one."""
+    pairs = zip(spec.shape, whole, strict=True)
+    yield from ((dim, size) for dim, size in pairs if isinstance(dim, str))
 
 
-def _say(sizes: dict[str, int], more: Mapping[str, int], field: str) -> None:
-    for name, size in more.items():
+def _say(sizes: dict[str, int], more: Iterable[tuple[str, int]], field: str) -> None:
+    for name, size in more:
         if sizes.setdefault(name, size) != size:
             detail = f"The size {name!r} cannot be {sizes[name]} and {size}: give it one number."
             raise Refusal("inputs_do_not_fit", detail, field=field)

@@ -121,7 +121,9 @@ def _result(
     reopened = step.opset is not None and opset_of(model) != step.opset
     changed = before.changes_to(after) + len(step.fix_shapes) + reopened
     if not changed:
-        return StepResult(model, 0, before.nodes, ["The model is in its simplest form already."], details)
+        return StepResult(
+            model, 0, before.nodes, ["The model is in its simplest form already.", *notes], details
+        )
     sentence = (
         f"{before.nodes} nodes and {before.constants} constants are {after.nodes} and {after.constants}."
     )
