@@ -47,7 +47,7 @@ def simplify(model: ir.Model, step: Simplify, context: Context) -> StepResult:
     try:
         reference = _reference(model, context)
     except NothingToCompare as why:
-        made, done = _simplified(model.clone(), step, reorders=False)
+        made, done = _simplified(model.clone(), step, reorders=False, compared=False)
         notes.append(f"The order of float operations stayed, since the result could not be compared: {why}.")
         return _result(model, made, before, step, notes, {"done": dict(done), "largest_error": None})
     for reorders in (True, False):
@@ -67,12 +67,14 @@ def _reference(model: ir.Model, context: Context) -> Reference:
     return Reference(model if context.received is None else context.received.path, feed, context.scratch)
 
 
-def _simplified(model: ir.Model, step: Simplify, *, reorders: bool) -> tuple[ir.Model, Counter[str]]:
+def _simplified(
+    model: ir.Model, step: Simplify, *, reorders: bool, compared: bool = True
+) -> tuple[ir.Model, Counter[str]]:
     """The model after all rules, and how often each was applied; with `reorders` after those too that change the order
     of float operations."""
     done = Counter[str]()
     if step.opset is not None and step.opset > opset_of(model):
-        model = at_opset(model, step.opset)
+        model = at_opset(model, step.opset, compared=compared)
     if step.undo_contrib:
         before = contrib_operators(model).total()
         undo_contrib(model)
@@ -85,7 +87,7 @@ def _simplified(model: ir.Model, step: Simplify, *, reorders: bool) -> tuple[ir.
         done += applied
         model = normalise(model, norms_apart=False)
     if step.opset is not None:
-        model = at_opset(model, step.opset)
+        model = at_opset(model, step.opset, compared=compared)
     return model, +done
 
 

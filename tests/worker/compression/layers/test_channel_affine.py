@@ -48,7 +48,7 @@ def test_a_layer_takes_it_up(layer: str, behind: str) -> None:
     more = more if behind == "normalised" else {"c": numbers(*per_channel) + 3}
     rank = "N,6" if layer.startswith("Gemm") else "N,6,P,Q"
     made = model(
-        f"({shape} x) => (float[{rank}] y) {{ [layer] a = {node} [behind] b = {BEHIND[behind]} [out] y = Relu (b) }}",
+        f"({shape} x) => (float[{rank}] y) {{ [layer] a = {node} [behind] n = {BEHIND[behind]} [out] y = Relu (n) }}",
         weights | more,
     )
     x = numbers(2, *([4] if layer.startswith("Gemm") else [4, 6, 6]))
@@ -57,7 +57,7 @@ def test_a_layer_takes_it_up(layer: str, behind: str) -> None:
     assert affine is not None
     fold(GraphEdit(made), affine)
     assert [each.name for each in made.graph] == ["layer", "out"]
-    assert next(iter(made.graph)).outputs[0].name == "b"
+    assert next(iter(made.graph)).outputs[0].name == "n"
     assert largest_difference(before, run(made, {"x": x})) <= TOLERANCE
 
 

@@ -18,6 +18,7 @@ from winnow.contract.recipe import Simplify
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.progress import Silent
+from worker.compression.simplify import simplify as technique
 from worker.compression.simplify.simplify import simplify
 from worker.compression.steps.context import Context, StepResult
 
@@ -137,7 +138,7 @@ def test_an_opset_that_an_operator_has_no_form_in_is_refused_with_its_name() -> 
 
 def test_what_stays_of_onnx_runtimes_operators_is_named() -> None:
     made = graphs.parse(
-        """(float[2,5,8] x) => (float[2,5,8] y) {
+        """(float[N,5,8] x) => (float[N,5,8] y) {
             a = com.microsoft.Gelu (x) y = com.microsoft.Attention <num_heads=2, unidirectional=1> (a, w, b)
         }""",
         {"w": np.ones((8, 24), np.float32), "b": np.ones(24, np.float32)},
@@ -148,10 +149,18 @@ def test_what_stays_of_onnx_runtimes_operators_is_named() -> None:
     assert result.notes[1] == "These operators of ONNX Runtime's own stay: 1 × com.microsoft.Attention."
 
 
-def test_a_model_that_answers_otherwise_each_time_is_not_compared() -> None:
-    made = graphs.parse(
-        "(float[N,4] x) => (float[N,4] y) { a = RandomNormalLike (x) b = Neg (a) y = Add (b, x) }"
+def test_what_is_too_large_to_be_compared_keeps_every_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(technique, "MAX_COMPARED_BYTES", 0)
+    made = convnet()
+    made.graph.node.extend(
+        [graphs.node("Neg", "y", "minus", "minus"), graphs.node("Neg", "y", "less", "less")]
     )
+    made.graph.output[0].name = "z"
+    made.graph.node.append(graphs.node("Add", "minus less", "z", "sum"))
     result = of(made)
-    assert result.changed == 0
+    assert operators(result.model).count("BatchNormalization") == 1
     assert result.details["largest_error"] is None
+    assert "could not be compared: its weights are too many" in result.notes[-1]
+    problem = refusal(lambda: of(graphs.lstm(opset=18), opset=11))
+    assert problem is not None
+    assert "without comparing outputs 14 is the lowest" in problem.detail
