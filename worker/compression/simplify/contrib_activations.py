@@ -8,6 +8,7 @@ FusedConv(x, w, b, z)   activation(Conv(x, w, b) + z);          FusedGemm(a, b, 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import onnx_ir as ir
@@ -76,9 +77,7 @@ def fused_gemm(writing: Writing, node: ir.Node) -> ir.Value | None:
     return _activation(writing, result, node.attributes.get_string("activation", ""), parameters)
 
 
-def _activation(
-    writing: Writing, x: ir.Value, name: str, parameters: "list[float] | tuple[float, ...]"
-) -> ir.Value | None:
+def _activation(writing: Writing, x: ir.Value, name: str, parameters: Sequence[float]) -> ir.Value | None:
     match name, list(parameters):
         case "", _:
             return x

@@ -44,8 +44,9 @@ def _bias_behind_product(node: ir.Node) -> ir.Value | None:
 
 def _is_matrix_product(product: ir.Node) -> bool:
     x, weight = product.inputs
-    is_matrix = x is not None and x.shape is not None and len(x.shape) == 2
-    return is_matrix and is_constant(weight) and weight.dtype in FLOATS and len(tensor_of(weight).shape) == 2  # type: ignore[union-attr]
+    if x is None or x.shape is None or len(x.shape) != 2 or weight is None or not is_constant(weight):
+        return False
+    return weight.dtype in FLOATS and len(tensor_of(weight).shape) == 2
 
 
 def _is_row(bias: ir.Value | None, product: ir.Node) -> bool:

@@ -56,7 +56,7 @@ def _content(value: ir.Value) -> Hashable:
     """What is the same for equal constants alone."""
     array = np.ascontiguousarray(array_of(value))
     numbers = array.reshape(-1).view(np.uint8)
-    digest = hashlib.sha256(numbers).digest()
+    digest = hashlib.sha256(numbers.data).digest()
     is_uniform = (
         array.size > 1 and array.dtype.kind not in "iub" and bool((array == array.reshape(-1)[0]).all())
     )

@@ -22,12 +22,12 @@ from worker.compression.graph.normal_form.in_float32 import ALL_FLOAT32, FloatTy
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.graph.shapes.fixing import fix_sizes
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of, sha256_of
 from worker.compression.steps.opset import raised
+from worker.compression.upload.fixed_sizes import fix_sizes
 from worker.compression.upload.inspection import check_runs, open_model
 from worker.compression.weight_storage.drop_defaults import UploadNames, names_in
 

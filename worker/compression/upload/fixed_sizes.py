@@ -28,7 +28,9 @@ def fix_sizes(model: ir.Model, inputs: Sequence[TensorSpec]) -> None:
     for graph in model.graphs():
         for value in (*graph.inputs, *(output for node in graph for output in node.outputs)):
             if value.shape is not None:
-                dims = (dim if isinstance(dim, int) else numbers.get(dim.value, dim) for dim in value.shape)
+                dims = (
+                    dim if isinstance(dim, int) else numbers.get(dim.value or "", dim) for dim in value.shape
+                )
                 value.shape = ir.Shape(list(dims))
     if _axes(model) != before:
         raise Refusal(
