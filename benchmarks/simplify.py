@@ -60,6 +60,7 @@ class Simplified:
     path: Path | None
     why: str = ""
     counts: GraphCounts | None = None
+    size: int = 0
     error: float = np.inf
     timed: Timed | None = None
 
@@ -114,7 +115,8 @@ def _judged(made: Simplified, reference: Reference, timed: Timed | None) -> Simp
     except Exception as error:  # the checker's and the inference's errors have no common base
         why = str(error).strip().splitlines()[0][:80]
     counts = GraphCounts.of(model_files.load(made.path))
-    return Simplified(made.by, made.path, why, counts, reference.largest_error_of(ir.load(made.path)), timed)
+    error = reference.largest_error_of(ir.load(made.path))
+    return Simplified(made.by, made.path, why, counts, bytes_of(made.path), error, timed)
 
 
 def _ours(model: Path, folder: Path, data: Data, benchmark: Benchmark) -> Simplified:
@@ -180,7 +182,7 @@ def _row(model: str, made: Simplified) -> list[str]:
         made.by,
         str(made.counts.nodes),
         str(made.counts.constants),
-        str(bytes_of(made.path)),
+        str(made.size),
         "" if timed is None else f"{timed.milliseconds:.3f}",
         speed,
         "the same bits" if made.error == 0 else f"{made.error:.1e}",
@@ -198,11 +200,7 @@ def _findings(done: dict[str, list[Simplified]], peers: Sequence[str]) -> Iterat
     ours = {name: made[1] for name, made in done.items()}
     files = {name: made[0] for name, made in done.items()}
     yield _finding("valid", [name for name, made in ours.items() if not made.is_valid])
-    larger = [
-        name
-        for name, made in ours.items()
-        if made.path is not None and bytes_of(made.path) > bytes_of(files[name].path or Path())
-    ]
+    larger = [name for name, made in ours.items() if made.size > files[name].size]
     yield _finding("no larger than the file", larger)
     slower = [
         name

@@ -16,11 +16,11 @@ from onnx_ir.passes import common as passes
 from winnow.contract.errors import Refusal
 from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import take_branches
-from worker.compression.graph.normal_form.common_expressions import join_expressions
+from worker.compression.graph.normal_form.cancelling.common_expressions import join_expressions
+from worker.compression.graph.normal_form.cancelling.merging import merge_pairs
+from worker.compression.graph.normal_form.cancelling.no_ops import skip_no_ops
 from worker.compression.graph.normal_form.folding import fold
 from worker.compression.graph.normal_form.fused_norms import TakeNormsApart
-from worker.compression.graph.normal_form.merging import merge_pairs
-from worker.compression.graph.normal_form.no_ops import skip_no_ops
 from worker.compression.graph.normal_form.tracing import Traced, affordable_rounds, trace
 from worker.compression.graph.opset.ir_version import INITIALIZERS_ALONE
 from worker.compression.graph.shapes.onnx_inference import proto_for_onnx

@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.normal_form.folding import nodes_in_bodies
-from worker.compression.graph.normal_form.reading import (
+from worker.compression.graph.normal_form.cancelling.reading import (
     axes_of,
     int_of,
     producer_of,
@@ -22,8 +21,7 @@ from worker.compression.graph.normal_form.reading import (
     traced_dims,
     transposed_twice,
 )
-from worker.compression.graph.normal_form.tracing import Traced
-from worker.compression.graph.normal_form.unmoved import (
+from worker.compression.graph.normal_form.cancelling.unmoved import (
     expands_nothing,
     is_flat,
     is_in_order,
@@ -32,6 +30,8 @@ from worker.compression.graph.normal_form.unmoved import (
     repeats_once,
     takes_all,
 )
+from worker.compression.graph.normal_form.folding import nodes_in_bodies
+from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.ir.casts import is_lossless
 from worker.compression.ir.values import array_of, graph_of, input_at, is_constant
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.normal_form.reading import int_of, ints_of, numbers_at, traced_dims
+from worker.compression.graph.normal_form.cancelling.reading import int_of, ints_of, numbers_at, traced_dims
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.ir.values import input_at
 

@@ -17,7 +17,12 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.normal_form.reading import axes_of, int_of, numbers_at, transposed_twice
+from worker.compression.graph.normal_form.cancelling.reading import (
+    axes_of,
+    int_of,
+    numbers_at,
+    transposed_twice,
+)
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.casts import FLOATS, INTEGERS, NUMBERS, is_lossless
 from worker.compression.ir.edit import GraphEdit
