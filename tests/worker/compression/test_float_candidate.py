@@ -34,7 +34,6 @@ STEPS: tuple[dict[str, Any], ...] = (
     {"kind": "low_rank", "rank": "vbmf"},
     {"kind": "channel_pruning", "amount": 0.3, "criterion": "l2"},
     {"kind": "int8_static", "exclude": "auto", "samples": 8},
-    {"kind": "simplify"},
 )
 
 
