@@ -122,15 +122,14 @@ def _result(
     after = GraphCounts.of(made)
     reopened = step.opset is not None and opset_of(model) != step.opset
     changed = before.changes_to(after) + len(step.fix_shapes) + reopened
+    parts = before.nodes + before.constants
     if not changed:
-        return StepResult(
-            model, 0, before.nodes, ["The model is in its simplest form already.", *notes], details
-        )
+        return StepResult(model, 0, parts, ["The model is in its simplest form already.", *notes], details)
     sentence = (
         f"{before.nodes} nodes and {before.constants} constants are {after.nodes} and {after.constants}."
     )
     notes = [sentence, *notes, *_remaining(step, made)]
-    return StepResult(made, changed, before.nodes, notes, details | _counted(before, after))
+    return StepResult(made, min(changed, parts), parts, notes, details | _counted(before, after))
 
 
 def _counted(before: GraphCounts, after: GraphCounts) -> dict[str, object]:
