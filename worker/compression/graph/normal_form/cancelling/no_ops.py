@@ -126,6 +126,8 @@ def _neutral(number: int, *, commutes: bool, of_floats: bool = True) -> Rule:
             dims = traced_dims(x, traced)
             if numbers is None or dims is None or not (of_floats or numbers.dtype.kind in "iu"):
                 continue
+            if numbers.size > 1 and numbers.dtype.kind not in "iu":
+                continue  # gains that were never trained
             is_neutral = numbers.tobytes() == np.full_like(numbers, number).tobytes()
             pairs = zip(reversed(numbers.shape), reversed(dims), strict=False)
             if is_neutral and numbers.ndim <= len(dims) and all(n in (1, dim) for n, dim in pairs):
