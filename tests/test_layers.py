@@ -49,7 +49,7 @@ def test_families_of_techniques_do_not_know_each_other() -> None:
     [families] = [
         contract["layers"] for contract in CONTRACTS if contract.get("containers") == ["worker.compression"]
     ]
-    assert "channel_pruning | depth_pruning | low_rank | vocabulary_pruning" in families
+    assert "channel_pruning | depth_pruning | low_rank | simplify | vocabulary_pruning" in families
     assert "quantization | half_precision | sparsity | training" in families
     assert not any("ignore_imports" in contract for contract in CONTRACTS)
 

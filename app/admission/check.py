@@ -4,8 +4,6 @@ What can be known only by running the model is left to the worker. Every refusal
 """
 
 from collections.abc import Container, Mapping
-from math import prod
-from typing import Final
 
 from app.admission.depth import check_depth
 from app.admission.features import check_features
@@ -15,6 +13,7 @@ from app.admission.named_layers import NamedLayers, check_effort
 from app.admission.one_dataset import in_all_roles, of_one_dataset
 from app.admission.other_models import check_data, check_students, fed, judged
 from app.admission.pruning import check_pruning
+from app.admission.shapes import check_shapes
 from app.admission.sparsity import check_gradual, check_sparsity
 from app.admission.student import check_student
 from app.admission.training import (
@@ -29,6 +28,7 @@ from app.admission.weights import check_weights
 from winnow.contract import fitting
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Refusal, Refusals
+from winnow.contract.fixed_shapes import fixed_by_steps
 from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import check_needed_data, uses
@@ -49,11 +49,7 @@ from winnow.contract.recipe import (
     VocabularyPruning,
     WeightOnly,
 )
-from winnow.contract.shapes import Shapes, input_shapes
 from winnow.contract.steps.taught import Trains
-
-MAX_ELEMENTS: Final = 2**31
-"""Of one input: what a protobuf tensor holds, more or less."""
 
 
 def check(
@@ -74,7 +70,7 @@ def check(
     except Refusal as refusal:
         raise of_one_dataset(refusal) from refusal
     if (dataset := datasets.get(request.data.dataset)) and (use := request.data.whole):
-        fitting.check_split("data.dataset", use, model, dataset)
+        fitting.check_split("data.dataset", use, fixed_by_steps(model, request.recipe.steps), dataset)
 
 
 def _check(
@@ -85,6 +81,8 @@ def _check(
     augmenting: Container[str],
 ) -> None:
     refusals = Refusals()
+    with refusals:
+        model = fixed_by_steps(model, request.recipe.steps)
     steps = list(model_states(request.recipe, model, others))
     for index, step, state in steps:
         with refusals:
@@ -112,7 +110,7 @@ def _check(
                 )
     if len(known) == len(uses(request.data)):
         with refusals:
-            _check_shapes(request, model, datasets)
+            check_shapes(request, model, datasets)
     refusals.raise_all()
 
 
@@ -225,25 +223,3 @@ def _check_labels(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, 
     use, evaluation = request.data.evaluation, request.evaluation
     if use is not None and evaluation is not None and use.dataset in datasets:
         fitting.check_labels(use, evaluation, judged(evaluation.output, model), datasets[use.dataset])
-
-
-def _check_shapes(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
-    """One concrete shape per input at every batch size, from the model, `benchmark.shapes`, or the data."""
-    example = _example(request, model, datasets)
-    for batch in request.benchmark.batch_sizes:
-        shapes = input_shapes(model.inputs, batch, request.benchmark.shapes, example)
-        for name, shape in shapes.items():
-            if prod(shape) > MAX_ELEMENTS:
-                raise Refusal(
-                    "inputs_do_not_fit",
-                    f"Input {name!r} of shape {list(shape)} has more than {MAX_ELEMENTS} elements.",
-                    field=f"benchmark.shapes.{name}"
-                    if name in request.benchmark.shapes
-                    else "benchmark.batch_sizes",
-                )
-
-
-def _example(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> Shapes:
-    """The shapes that the data gives, at batch size 1."""
-    use = request.data.evaluation or request.data.calibration
-    return fitting.shapes(use, model, datasets[use.dataset]) if use is not None else {}

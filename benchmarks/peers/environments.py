@@ -22,6 +22,8 @@ PACKAGES: Final = {
         "scipy<1.15",  # these two it imports without naming them
         "prettytable",
     ),
+    "onnxslim": ("onnxslim==0.1.98", "onnx==1.20.1", "onnxruntime==1.23.2"),
+    "onnxsim": ("onnxsim==0.8.1", "onnx==1.20.1", "onnxruntime==1.23.2"),
 }
 
 

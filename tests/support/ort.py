@@ -8,11 +8,16 @@ import onnx_ir as ir
 import onnxruntime
 
 
-def run(model: onnx.ModelProto | ir.Model | Path, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Outputs on one thread of the CPU; feeds the model does not ask for are left out."""
+def run(
+    model: onnx.ModelProto | ir.Model | Path, feeds: dict[str, np.ndarray], *, optimize: bool = True
+) -> list[np.ndarray]:
+    """Outputs on one thread of the CPU; feeds the model does not ask for are left out. Without `optimize` each node is
+    computed as it is written, so that equal numbers have equal bits."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(_source(model), options, providers=["CPUExecutionProvider"])
     wanted = {value.name for value in session.get_inputs()}
     return session.run(None, {name: array for name, array in feeds.items() if name in wanted})

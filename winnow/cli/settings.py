@@ -31,7 +31,8 @@ RANGE: Final = re.compile(r"(?P<low>-?\d+(?:\.\d+)?)\.\.(?P<high>-?\d+(?:\.\d+)?
 
 def step(text: str) -> dict[str, Any]:
     """`int8_static samples=256 exclude=*/head/*` → the step as JSON. A list is written by naming it repeatedly, a
-    pair of features as `features=TEACHER=STUDENT`. What is left open: `amount=0.1..0.8`, `bits=8|4`, `optional=true`.
+    pair of features as `features=TEACHER=STUDENT`, what goes by names as `fix_shapes=batch=1`. What is left open:
+    `amount=0.1..0.8`, `bits=8|4`, `optional=true`.
     """
     kind, settings = _words("--step", text)
     if kind not in KINDS:
@@ -86,6 +87,10 @@ def _settings(model: type[BaseModel], name: str, settings: list[str]) -> dict[st
         key, value = pair("--step", setting)
         if _is_list(model, key, value):
             made.setdefault(key, []).append(_item(key, value))
+        elif _is_map(model, key) and not value.startswith("{") and value != "null":
+            entry, number = pair(f"--step {name} {key}", value)
+            if made.setdefault(key, {}).setdefault(entry, number := _json_or_text(number)) != number:
+                raise typer.BadParameter(f"--step {name}: {key}={entry} is given twice; keep one")
         elif key in made:
             raise typer.BadParameter(f"--step {name}: {key} is given twice; keep one")
         else:
@@ -144,16 +149,22 @@ def whole(option: str, text: str) -> int:
 def _is_list(kind: type[BaseModel], key: str, value: str) -> bool:
     """Whether the setting is a list; a word that may stand in place of one (`exclude=auto`) is none."""
     field = kind.model_fields.get(key)
-    annotation = None if field is None else field.annotation
-    forms = (
-        get_args(annotation)
-        if isinstance(annotation, UnionType) or get_origin(annotation) is Union
-        else [annotation]
-    )
-    plain = [get_args(form)[0] if get_origin(form) is Annotated else form for form in forms]
+    plain = _forms(None if field is None else field.annotation)
     words = [word for form in plain if get_origin(form) is Literal for word in get_args(form)]
     words += ["null"] * (NoneType in plain)
     return value not in words and any(get_origin(form) is list for form in plain)
+
+
+def _is_map(kind: type[BaseModel], key: str) -> bool:
+    field = kind.model_fields.get(key)
+    return field is not None and any(get_origin(form) is dict for form in _forms(field.annotation))
+
+
+def _forms(annotation: Any) -> list[Any]:
+    """The types that a setting may have."""
+    is_union = isinstance(annotation, UnionType) or get_origin(annotation) is Union
+    forms = get_args(annotation) if is_union else [annotation]
+    return [get_args(form)[0] if get_origin(form) is Annotated else form for form in forms]
 
 
 def _item(key: str, value: str) -> Any:

@@ -15,6 +15,7 @@ from winnow.contract.steps.mixed import Int8, MixedPrecision
 from winnow.contract.steps.no_op import NoOp
 from winnow.contract.steps.pruning import ChannelPruning, DepthPruning, Sparsity, StructuredPruning
 from winnow.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
+from winnow.contract.steps.simplify import Simplify
 from winnow.contract.steps.student import Student
 from winnow.contract.steps.taught import (
     Distillation,
@@ -53,6 +54,7 @@ __all__ = [
     "QuantizationAwareTraining",
     "Recipe",
     "Requirements",
+    "Simplify",
     "Sparsity",
     "Step",
     "StructuredPruning",
@@ -79,6 +81,7 @@ AnyStep = Annotated[
     | Sparsity
     | LowRank
     | VocabularyPruning
+    | Simplify
     | Finetune
     | Distillation
     | QuantizationAwareTraining

@@ -26,6 +26,7 @@ from winnow.contract.recipe import (
     NoOp,
     Palette,
     QuantizationAwareTraining,
+    Simplify,
     Sparsity,
     StructuredPruning,
     Student,
@@ -48,6 +49,7 @@ from worker.compression.quantization.int8_static import int8_static
 from worker.compression.quantization.mixed_precision import mixed_precision
 from worker.compression.quantization.palette import palette
 from worker.compression.quantization.weight_only import weight_only
+from worker.compression.simplify.simplify import simplify
 from worker.compression.sparsity.eligibility import sparsity_layers
 from worker.compression.sparsity.sparsity import sparsity
 from worker.compression.steps.context import Context, StepResult
@@ -133,6 +135,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
             return channel_pruning(model, step, context)
         case VocabularyPruning():
             return vocabulary_pruning(model, step, context)
+        case Simplify():
+            return simplify(model, step, context)
         case DepthPruning():
             return depth_pruning(model, step, context)
         case Student():

@@ -51,7 +51,13 @@ def _judge_original(materials: Materials) -> None:
     evaluation = None if options.judging == "trial" else options.evaluation
     samples = materials.samples(data.evaluation), materials.samples(data.calibration)
     notes = check_baseline(
-        materials.upload.path, *samples, evaluation, options.benchmark, options.seed, options.target
+        materials.upload.path,
+        *samples,
+        evaluation,
+        options.benchmark,
+        options.seed,
+        options.target,
+        materials.upload.fixed,
     )
     figures = notes[:1] if evaluation is not None else []
     for note in notes:
@@ -61,7 +67,7 @@ def _judge_original(materials: Materials) -> None:
 def _run_once(materials: Materials) -> None:
     """In a process of its own: what a large model takes there is none of this one's memory. It is judged at the end."""
     upload, data, options = materials.upload, materials.data, materials.options
-    inputs, benchmark = inputs_of(upload.normal_form), options.benchmark
+    inputs, benchmark = inputs_of(upload.float32), options.benchmark
     samples = materials.samples(data.evaluation or data.calibration, inputs)
     feed, _ = benchmark_feed(inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, options.seed)
     measure_fresh(upload.path, feed, benchmark.thread_counts[0], ORIGINAL, options.processes, options.target)

@@ -30,7 +30,7 @@ from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.runtime.state import state_arrays
-from worker.compression.steps.context import Context
+from worker.compression.steps.context import Context, Received
 from worker.compression.upload.inspection import open_model
 from worker.compression.upload.upload import Upload
 
@@ -65,6 +65,7 @@ class Materials:
             sized=self.samples(self.data.calibration or self.data.evaluation or self.data.training),
             upload=self.upload.names,
             upload_bytes=self.upload.size_bytes,
+            received=self._received if index == 0 and self.upload.as_is else None,
             as_written=self._as_written,
             require=self.options.require,
             evaluation=self.options.evaluation,
@@ -79,6 +80,10 @@ class Materials:
             shared=self.shared,
             unfinished=unfinished,
         )
+
+    @property
+    def _received(self) -> Received:
+        return Received(self.upload.path, self.upload.counts)
 
     def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:
         """Rows for a model with these inputs (default: the upload's); None without a source."""

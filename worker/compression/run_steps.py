@@ -63,7 +63,7 @@ def _run_step(
     progress.step(index, step.kind)
     begun, context = time.monotonic(), materials.context(index, step, unfinished)
     result = apply_or_keep(graph, step, context)
-    after = normalise(result.model)
+    after = normalise(result.model, norms_apart=not materials.upload.as_is)
     path = result_of(materials.scratch, index)
     model_files.save(after, path, materials.upload.names)
     report = StepReport(

@@ -131,10 +131,17 @@ def test_a_word_in_place_of_a_list_is_a_word() -> None:
         {"kind": "channel_pruning", "rounds": 2, "schedule": [0.8, 0.5]},
         {"kind": "depth_pruning", "schedule": None},
         {"kind": "mixed_precision", "min_speedup": 2.0, "bits": {"/head|fc": 8, "/a/0..1": 4}},
+        {"kind": "simplify", "fix_shapes": {"batch": 1, "x": [1, 3]}, "undo_contrib": True},
     ],
 )
 def test_a_step_in_words_is_read_as_the_step(made: dict[str, Any]) -> None:
     assert step(step_in_words(made)) == made
+
+
+def test_what_goes_by_names_is_written_name_by_name() -> None:
+    made = step("simplify fix_shapes=batch=1 fix_shapes=image=[1,3,8,8] opset=18")
+    assert made == {"kind": "simplify", "fix_shapes": {"batch": 1, "image": [1, 3, 8, 8]}, "opset": 18}
+    assert step("mixed_precision max_size_ratio=0.5 bits=/head/fc=8")["bits"] == {"/head/fc": 8}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -191,6 +198,9 @@ def test_a_request_comes_from_a_file_as_it_is(tmp_path: Path) -> None:
             r"--step 2 \(int8_static\) samples: has to be at least 1",
         ),
         ({"step": ["int8_static samples=1 samples=2"]}, "samples is given twice"),
+        ({"step": ["simplify fix_shapes=N=1 fix_shapes=N=2"]}, "fix_shapes=N is given twice"),
+        ({"step": ["simplify fix_shapes=N"]}, "simplify fix_shapes 'N': expected KEY=VALUE"),
+        ({"step": ["simplify opset=6"]}, "--step simplify opset: has to be at least 7"),
         ({"step": ["float16"], "map": ["a=b"]}, "--map has no effect"),
         ({"step": ["float16"], "batch_size": [0]}, "--batch-size: has to be at least 1"),
         ({"step": ["float16"], "calibration": "dst_1:5:0"}, "--calibration"),

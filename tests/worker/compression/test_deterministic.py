@@ -42,6 +42,7 @@ RECIPES: Final[list[list[dict[str, Any]]]] = [
     [{"kind": "palette", "codebook": "channel"}, {"kind": "finetune", **TRAINING}],
     [{"kind": "binary"}],
     [{"kind": "no_op", "seconds": 0}],
+    [{"kind": "simplify", "opset": 20}],
     [{"kind": "float16"}],
     [{"kind": "bfloat16"}],
     [{"kind": "channel_pruning", "scope": "isomorphic", "round_to": 1}],

@@ -43,6 +43,7 @@ from winnow.contract.recipe import (
     NoOp,
     Palette,
     QuantizationAwareTraining,
+    Simplify,
     Sparsity,
     Student,
     VocabularyPruning,
@@ -91,7 +92,7 @@ def _after(network: Network, step: AnyStep, others: Mapping[str, ModelFacts]) ->
             return network.unsized()
         case VocabularyPruning():
             return vocabulary_pruning(network)
-        case NoOp():
+        case NoOp() | Simplify():
             return network
         case Int8Static():
             return int8_static(network, step)

@@ -52,6 +52,8 @@ class Step(RequestModel):
     works on: of floats, with Q/DQ nodes, or either.
     `quantizes`, and `writes_qdq`: as Q/DQ nodes. `halves`: the weights that it leaves have 16 bits.
     `stores_few_values`: its weights take few values, which can be trained as floats and are packed in the artifact.
+    `lossless`: no number of the outputs becomes another, so that floats stay of the types that the upload has, and the
+    result is taken only where it is not slower.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
@@ -62,6 +64,7 @@ class Step(RequestModel):
     halves: ClassVar[bool] = False
     stores_few_values: ClassVar[bool] = False
     chooses: ClassVar[bool] = False
+    lossless: ClassVar[bool] = False
     takes: ClassVar[Literal["float", "quantized", "any"]] = "any"
 
     @property

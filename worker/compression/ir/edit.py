@@ -8,6 +8,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from worker.compression.ir.naming import Names, excluded
+from worker.compression.ir.values import graph_of
 
 
 def new_constant(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
@@ -30,6 +31,26 @@ def insert_behind(graph: ir.Graph, value: ir.Value, nodes: ir.Node | Sequence[ir
         graph.insert_after(producer, nodes)
     elif len(graph) > 0:
         graph.insert_before(graph[0], nodes)
+
+
+def put_in_place(
+    node: ir.Node, nodes: Sequence[ir.Node], results: Iterable[tuple[ir.Value, ir.Value]]
+) -> None:
+    """Put nodes in a node's place, in whichever graph that is; of each pair the second takes over from the first, an
+    output of the node."""
+    graph = graph_of(node)
+    graph.insert_before(node, nodes)
+    for before, after in results:
+        take_over(before, after)
+    graph.remove(node, safe=True)
+
+
+def take_over(before: ir.Value, after: ir.Value) -> None:
+    """Let a value have the name, shape, type and readers of another."""
+    name, after.shape, after.type = before.name, before.shape, before.type or after.type
+    ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
+    if name:
+        before.name, after.name = None, name
 
 
 class GraphEdit:

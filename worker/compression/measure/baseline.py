@@ -1,9 +1,11 @@
 """Check the original and its data before any work, and tell what people should know of them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
+from winnow.contract.model import TensorSpec
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Samples
@@ -23,12 +25,15 @@ def check_baseline(
     benchmark: Benchmark,
     seed: int,
     target: Target = DEFAULT_TARGET,
+    fixed: Iterable[TensorSpec] = (),
 ) -> list[str]:
-    """Check the original and its data before any work; return what people should know, its own quality first.
+    """Check the original and its data before any work; return what people should know, its own quality first. `fixed`
+    are its inputs, as far as the job fixes sizes of them.
 
     Refuses what `compare` would refuse about the original, the data and the request.
     """
     original = Network(baseline, usable_threads(), ORIGINAL, target=target)
+    original.narrow(fixed)
     check_measurable(original, evaluation, calibration, metric, benchmark)
     quality = [] if metric is None else original_quality(original, evaluation, metric, seed)
     return [*quality, *data_notes(evaluation if evaluation is not None else calibration)]

@@ -59,6 +59,7 @@ def compare(
     data = evaluation if evaluation is not None else calibration
     original = Network(baseline, usable_threads(), ORIGINAL, target=target)
     pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes, target)
+    original.narrow(pair[1].inputs)
     shapes = check_measurable(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))

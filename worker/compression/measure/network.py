@@ -1,5 +1,6 @@
 """Run an ONNX file, with errors that a user understands."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
+from winnow.contract.shapes import Dimension
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes_of
 from worker.compression.graph.facts.interface import interface_of
@@ -51,6 +53,14 @@ class Network:
         """Where it runs in truth, as the runtime says it."""
         return self._executable.provider
 
+    def narrow(self, inputs: Iterable[TensorSpec]) -> None:
+        """Take the sizes that inputs of these names fix: whoever is measured beside another is fed with the same."""
+        fixed = {spec.name: spec.shape for spec in inputs}
+        self.inputs = [
+            spec.model_copy(update={"shape": _narrowed(spec.shape, fixed.get(spec.name, []))})
+            for spec in self.inputs
+        ]
+
     def fit(self, feed: Feed) -> Feed:
         """Return the feed, single numbers too, in the dtypes that this network takes (float16 inputs, say)."""
         return {i.name: np.require(feed[i.name], np.dtype(i.dtype), ["C"]) for i in self.inputs}
@@ -71,6 +81,12 @@ class Network:
         reason = str(error).replace(str(self._file), self._file.name).strip() or type(error).__name__
         runtime = RUNTIME_NAMES[self.target]
         return Refusal("model_does_not_run", f"In {runtime} {self.role} {what}: {reason[:500]}")
+
+
+def _narrowed(shape: list[Dimension], fixed: list[Dimension]) -> list[Dimension]:
+    if len(shape) != len(fixed):
+        return shape
+    return [size if isinstance(size, int) else dim for dim, size in zip(shape, fixed, strict=True)]
 
 
 def _numeric(spec: TensorSpec) -> bool:

@@ -77,6 +77,10 @@ class Signature:
     def of(cls, model: ir.Model) -> "Signature":
         return cls(_shapes(model.graph.inputs), _shapes(model.graph.outputs))
 
+    def with_numbers(self, other: "Signature") -> "Signature":
+        """The same with the other's numbers wherever it has one."""
+        return Signature(_numbered(self.inputs, other.inputs), _numbered(self.outputs, other.outputs))
+
     def restore(self, model: ir.Model) -> None:
         """Give inputs and outputs of these names and ranks their shapes back, in place; a step may have changed a
         number (short logits), which stays."""
@@ -89,6 +93,15 @@ class Signature:
 
 def _declared_or_new(declared: int | ir.SymbolicDim, now: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
     return now if isinstance(declared, int) and isinstance(now, int) else declared
+
+
+def _numbered(shapes: dict[str, ir.Shape], others: dict[str, ir.Shape]) -> dict[str, ir.Shape]:
+    return {
+        name: ir.Shape([n if isinstance(n, int) else dim for dim, n in zip(shape, others[name], strict=True)])
+        if name in others and len(others[name]) == len(shape)
+        else shape
+        for name, shape in shapes.items()
+    }
 
 
 def _shapes(values: Iterable[ir.Value]) -> dict[str, ir.Shape]:

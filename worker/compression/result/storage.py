@@ -7,7 +7,7 @@ from typing import Final
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from winnow.contract.recipe import AnyStep
+from winnow.contract.recipe import AnyStep, Simplify
 from winnow.contract.report import StepReport
 from worker.compression.onnx_files import model_files
 from worker.compression.steps.opset import raised
@@ -40,8 +40,9 @@ def with_packing_opset(graph: ir.Model, steps: Sequence[AnyStep]) -> tuple[ir.Mo
 
 
 def least_opset(steps: Sequence[AnyStep]) -> int:
-    """Below which an artifact of these steps cannot be packed; 1 where it is not to be."""
-    return OPSET if packs(steps) else 1
+    """Below which an artifact of these steps does not go: what packing needs, and what a step was asked for; else 1."""
+    chosen = [step.opset for step in steps if isinstance(step, Simplify) and step.opset is not None]
+    return max(OPSET if packs(steps) else 1, *chosen[-1:], 1)
 
 
 def packs(steps: Sequence[AnyStep]) -> bool:

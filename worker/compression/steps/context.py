@@ -20,6 +20,7 @@ from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, Target
 from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.cache.unfinished import NOT_KEPT, Unfinished
 from worker.compression.data.samples import Samples
+from worker.compression.graph.facts.counts import GraphCounts
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Progress
@@ -31,10 +32,18 @@ def _refuse_missing(what: object) -> NoReturn:
 
 
 @dataclass(frozen=True)
+class Received:
+    """The upload as it came: its file, and what its graph is made of."""
+
+    path: Path
+    counts: GraphCounts
+
+
+@dataclass(frozen=True)
 class Context:
     """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept; `upload` the names
-    that files keep, `upload_bytes` the size of the file that came, where there is one; `as_written` a model with its
-    floats in the types that they have in the artifact.
+    that files keep, `upload_bytes` the size of the file that came, where there is one, `received` that file, for the
+    first step; `as_written` a model with its floats in the types that they have in the artifact.
 
     `require`, `evaluation`, `benchmark` and `target` are the job's: what a step that chooses is to reach, its metric,
     how it is timed, and on which runtime; `checked` is the target whose rules say what may be written, where there is
@@ -64,6 +73,7 @@ class Context:
     model: Callable[[str], ir.Model] = _refuse_missing
     upload: UploadNames = NO_UPLOAD_NAMES
     upload_bytes: int | None = None
+    received: Received | None = None
     as_written: Callable[[ir.Model], ir.Model] = lambda model: model
     shared: SharedArrays = UNSHARED
     unfinished: Unfinished = NOT_KEPT

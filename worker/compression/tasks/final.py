@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,8 @@ def _judge_upload(path: Path, search: SearchReport, tidied: Tidied, materials: M
 def _judge_trial(chosen: Finalist, path: Path, search: SearchReport, materials: Materials) -> Report:
     """What the trial has said of its graph, before zeros were packed, stands."""
     trial, recipe = _report(chosen), chosen.recipe
+    upload = materials.upload.with_sizes(recipe.steps, materials.scratch)
+    materials = replace(materials, upload=upload)
     effective = [step for step, done in zip(recipe.steps, trial.steps, strict=True) if done.changed]
     artifact = Artifact(model_files.load(chosen.artifact), chosen.artifact, effective, trial.steps)
     known: dict[str, Any] = {
@@ -183,6 +185,8 @@ def _timed(finalists: Sequence[Finalist], tidied: Path, materials: Materials) ->
     ]
     threads, target = benchmark.thread_counts[0], materials.options.target
     networks = [Network(path, threads, name, target=target) for path, name in zip(paths, names, strict=True)]
+    for network in networks[1:]:
+        networks[0].narrow(network.inputs)
     samples = materials.samples(materials.data.evaluation or materials.data.calibration)
     feed, _ = benchmark_feed(
         networks[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed

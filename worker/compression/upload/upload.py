@@ -7,14 +7,18 @@ from typing import Final
 
 import onnx_ir as ir
 
-from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation, Float16
+from winnow.contract.fixed_shapes import inputs_fixed_by_steps
+from winnow.contract.model import TensorSpec
+from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation, Float16, Simplify
 from worker.compression.data.source import Data
+from worker.compression.graph.facts.counts import GraphCounts
+from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.declared_branch import (
     branch_alone,
     branch_taken,
     with_other_branch,
 )
-from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
+from worker.compression.graph.normal_form.in_float32 import ALL_FLOAT32, FloatTypes, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of
@@ -23,6 +27,7 @@ from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of, sha256_of
 from worker.compression.steps.opset import raised
+from worker.compression.upload.fixed_sizes import fix_sizes
 from worker.compression.upload.inspection import check_runs, open_model
 from worker.compression.weight_storage.drop_defaults import UploadNames, names_in
 
@@ -41,8 +46,9 @@ class Upload:
 
     `normal_form` is its graph as every upload's, `float32` the same with floats of every type as float32: what steps
     work on. `float_types` says which they were, `signature` what the file says of inputs and outputs, `names` the names
-    in it; `tidied_bytes` is what exporters left behind. `taken`: `float32` is only this branch of the If that the model
-    is, and `note` tells of it.
+    in it, `counts` its nodes; `tidied_bytes` is what exporters left behind. `taken`: `float32` is only this branch of
+    the If that the model is, and `note` tells of it. `fixed`: its inputs, where the recipe fixes sizes of them.
+    `as_is`: steps lose nothing, so floats keep their types, and fused normalisations stay.
     """
 
     path: Path
@@ -53,17 +59,45 @@ class Upload:
     float_types: FloatTypes
     signature: Signature
     names: UploadNames
+    counts: GraphCounts
     tidied_bytes: int
     taken: bool | None = None
     note: str | None = None
+    fixed: tuple[TensorSpec, ...] = ()
+    as_is: bool = False
 
     def for_steps(self, steps: Sequence[AnyStep], data: Data, scratch: Path) -> "Upload":
-        """The same, with steps that work on the branch which the data's constants take.
+        """The same as the steps work on it: with the sizes that they fix, as it is where they lose nothing, and of a
+        choice between networks the branch which the data's constants take.
 
-        Itself where they take none, or where a step changes what the other branch would have to fit.
+        The whole where they take none, or where a step changes what the other branch would have to fit. Raises what
+        `inputs_fixed_by_steps` and `fix_sizes` do.
         """
-        if any(_replaces_signature(step) for step in steps):
+        upload = self._as_it_is() if steps and all(step.lossless for step in steps) else self
+        upload = upload.with_sizes(steps, scratch)
+        if upload is not self or any(_replaces_signature(step) for step in steps):
+            return upload
+        return self._of_branch(data, scratch)
+
+    def with_sizes(self, steps: Sequence[AnyStep], scratch: Path) -> "Upload":
+        """The same with the sizes that the steps fix. Raises what `inputs_fixed_by_steps` and `fix_sizes` do."""
+        inputs = inputs_of(self.normal_form)
+        if (fixed := inputs_fixed_by_steps(inputs, steps)) == inputs:
             return self
+        model = (self.float32 if self.as_is else self.normal_form).clone()
+        fix_sizes(model, fixed)
+        model = normalise(model, norms_apart=not self.as_is)
+        float32, types = (model, ALL_FLOAT32) if self.as_is else in_float32(model, scratch / "float32")
+        signature = self.signature.with_numbers(Signature.of(model))
+        return replace(self, float32=float32, float_types=types, signature=signature, fixed=tuple(fixed))
+
+    def _as_it_is(self) -> "Upload":
+        loaded = model_files.load(self.path)
+        tidy(loaded)
+        normal_form = normalise(loaded, norms_apart=False)
+        return replace(self, float32=normal_form, float_types=ALL_FLOAT32, as_is=True)
+
+    def _of_branch(self, data: Data, scratch: Path) -> "Upload":
         constants = data.constants(self.signature.inputs)
         taken = branch_taken(self.normal_form, constants)
         alone = None if taken is None else branch_alone(self.normal_form, taken)
@@ -85,8 +119,10 @@ class Upload:
 
     @property
     def key(self) -> str:
-        """What steps work on: the file, and which branch of it."""
-        return self.sha256 if self.taken is None else f"{self.sha256} {self.taken}"
+        """What steps work on: the file, which branch of it, of which sizes, in which types."""
+        taken = [] if self.taken is None else [str(self.taken)]
+        fixed = [f"{spec.name} {spec.shape}" for spec in self.fixed]
+        return " ".join([self.sha256, *taken, *fixed, *(["as it is"] if self.as_is else [])])
 
     @property
     def is_large(self) -> bool:
@@ -101,11 +137,11 @@ def open_upload(model: Path, scratch: Path, *, max_unpacked_bytes: int) -> Uploa
         check_runs(path)
     loaded = model_files.load(path)
     tidied = tidy(loaded)
-    signature = Signature.of(loaded)
+    signature, counts = Signature.of(loaded), GraphCounts.of(loaded)
     normal_form = normalise(loaded)
     float32, types = in_float32(normal_form, scratch / "float32")
     names = names_in(without_raw_data(path))
-    return Upload(path, sha256_of(model), size, normal_form, float32, types, signature, names, tidied)
+    return Upload(path, sha256_of(model), size, normal_form, float32, types, signature, names, counts, tidied)
 
 
 def _replaces_signature(step: AnyStep) -> bool:
@@ -113,6 +149,8 @@ def _replaces_signature(step: AnyStep) -> bool:
     match step:
         case Float16():
             return not step.keep_io_types
+        case Simplify():
+            return step.opset is not None
         case Distillation():
             return step.student not in (None, ORIGINAL)
     return False

@@ -133,7 +133,7 @@ def test_a_layer_that_is_excluded_does_not_go_with_the_last_block_that_reads_it(
     square = np.eye(WIDTH, dtype=np.float32)
     text = f"""(float[N,{WIDTH}] x) => (float[N,{WIDTH}] y) {{
         [stem] s = MatMul (x, w)
-        [keys] k = MatMul (x, w)
+        [keys] k = MatMul (x, v)
         [a] f = MatMul (s, w)
         [fk] fk = Mul (f, k)
         [first] t = Add (s, fk)
@@ -142,7 +142,7 @@ def test_a_layer_that_is_excluded_does_not_go_with_the_last_block_that_reads_it(
         [last] u = Add (t, gk)
         [head] y = MatMul (u, w)
     }}"""
-    result = done(model(text, {"w": square}), tmp_path, amount=0.9, exclude=["keys"])
+    result = done(model(text, {"w": square, "v": 2 * square}), tmp_path, amount=0.9, exclude=["keys"])
     assert len(removed(result)) == 1
     assert "keys" in [node.name for node in result.model.graph]
 

@@ -65,7 +65,7 @@ UNKNOWN_DIMS: Final = (7919, 104729)
 def fold(model: ir.Model, traced: Traced, allowance: Allowance) -> bool:
     """Replace what can be computed now by initializers, subgraphs included. Returns whether there was anything."""
     plan = _Plan(model, traced, allowance)
-    for node, iterated in _nodes(model.graph):
+    for node, iterated in nodes_in_bodies(model.graph):
         plan.consider(node, iterated)
     plan.drop_what_readers_refuse()
     for node, results in plan.results.items():
@@ -73,12 +73,12 @@ def fold(model: ir.Model, traced: Traced, allowance: Allowance) -> bool:
     return bool(plan.results)
 
 
-def _nodes(graph: ir.Graph, iterated: bool = False) -> Iterator[tuple[ir.Node, bool]]:
-    """Every node before those of its subgraphs, and whether it lies in a body that iterates."""
+def nodes_in_bodies(graph: ir.Graph, iterated: bool = False) -> Iterator[tuple[ir.Node, bool]]:
+    """Yield every node before those of its subgraphs, and whether it lies in a body that iterates."""
     for node in list(graph):
         yield node, iterated
         for subgraph in subgraphs_of(node):
-            yield from _nodes(subgraph, iterated or node.op_type in ITERATES)
+            yield from nodes_in_bodies(subgraph, iterated or node.op_type in ITERATES)
 
 
 class _Plan:

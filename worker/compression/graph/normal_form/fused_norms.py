@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.edit import GraphEdit, put_in_place, take_over
 from worker.compression.ir.operator_sets import MATMULS
 from worker.compression.ir.values import OTHER_FLOATS, graph_of, required_input
 
@@ -110,7 +110,7 @@ def _take_statistics_out(edit: GraphEdit, node: ir.Node, opset: int, *, is_wide:
     graph_of(node).insert_after(node, made.nodes)
     for place, after in answers.items():
         if place < len(node.outputs):
-            _replace(node.outputs[place], after)
+            take_over(node.outputs[place], after)
     node.resize_outputs(NORMALISED + 1)
 
 
@@ -218,19 +218,8 @@ def _rms(
 
 def _put(node: ir.Node, nodes: list[ir.Node], answers: Mapping[int, ir.Value]) -> None:
     """Put nodes in a node's place: by the place of an output, what answers for it."""
-    graph_of(node).insert_before(node, nodes)
-    for place, after in answers.items():
-        if place < len(node.outputs):
-            _replace(node.outputs[place], after)
-    graph_of(node).remove(node, safe=True)
-
-
-def _replace(before: ir.Value, after: ir.Value) -> None:
-    """Let one value stand for another, under its name."""
-    name, after.shape, after.type = before.name, before.shape, before.type or after.type
-    ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
-    if name:
-        before.name, after.name = None, name
+    outputs = enumerate(node.outputs)
+    put_in_place(node, nodes, [(value, answers[place]) for place, value in outputs if place in answers])
 
 
 def _is_product(value: ir.Value | None) -> bool:

@@ -1,9 +1,9 @@
 """Bring every ONNX graph into one form, in which whatever comes after meets one kind of weight: plain initializers.
 
 Functions are inlined, Constant nodes lifted, initializers taken out of the graph's inputs, what is computed from
-constants alone is folded, fused normalisations are taken apart, decided branches are taken, Identity and unused nodes
-dropped, every node named once, shapes inferred with their symbols, and the ONNX checker run. Nothing that is computed
-changes by more than 1e-4.
+constants alone is folded, fused normalisations are taken apart, decided branches are taken, nodes that change nothing
+skipped, two that move numbers about in a row written as one, equal ones joined, unused ones dropped, every node named
+once, shapes inferred with their symbols, and the ONNX checker run. Nothing that is computed changes by more than 1e-4.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,12 @@ from onnx_ir.passes import common as passes
 from winnow.contract.errors import Refusal
 from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import take_branches
+from worker.compression.graph.normal_form.cancelling.common_expressions import join_expressions
+from worker.compression.graph.normal_form.cancelling.merging import merge_pairs
+from worker.compression.graph.normal_form.cancelling.no_ops import skip_no_ops
 from worker.compression.graph.normal_form.folding import fold
 from worker.compression.graph.normal_form.fused_norms import TakeNormsApart
-from worker.compression.graph.normal_form.tracing import affordable_rounds, trace
+from worker.compression.graph.normal_form.tracing import Traced, affordable_rounds, trace
 from worker.compression.graph.opset.ir_version import INITIALIZERS_ALONE
 from worker.compression.graph.shapes.onnx_inference import proto_for_onnx
 from worker.compression.ir.naming import FreshNames
@@ -54,11 +57,12 @@ def _values(model: ir.Model) -> Iterator[ir.Value]:
 
 
 MAX_ROUNDS: Final = 32
-"""Of folding and taking branches. Either form runs; honest exports need two or three."""
+"""Of all rules. The form runs after each; honest exports need two or three."""
 
 
-def normalise(model: ir.Model) -> ir.Model:
+def normalise(model: ir.Model, *, norms_apart: bool = True) -> ir.Model:
     """Bring the model into normal form; the one passed in is changed. `model_files.load` made sparse tensors dense.
+    Without `norms_apart` normalisations that ONNX Runtime has fused stay so.
 
     Raises `Refusal` `invalid_model` when the ONNX checker refuses the result.
     """
@@ -69,18 +73,30 @@ def normalise(model: ir.Model) -> ir.Model:
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         CLEAN,
-        TakeNormsApart(),
+        *([TakeNormsApart()] if norms_apart else []),
         passes.RemoveUnusedOpsetsPass(),
     )(model).model
     traced = trace(model)
     allowance = Allowance()
     for _ in range(affordable_rounds(model, MAX_ROUNDS)):
-        if not fold(model, traced, allowance) | take_branches(model):  # either makes room for the other
+        if not _apply_rules(model, traced, allowance):
             break
         CLEAN(model)
         traced = trace(model)
     check(model)
     return model
+
+
+def _apply_rules(model: ir.Model, traced: Traced, allowance: Allowance) -> bool:
+    """Apply each once; one makes room for the others. Returns whether any changed something."""
+    changes = [
+        fold(model, traced, allowance),
+        take_branches(model),
+        skip_no_ops(model, traced),
+        merge_pairs(model),
+        join_expressions(model),
+    ]
+    return any(changes)
 
 
 def check(model: ir.Model) -> None:

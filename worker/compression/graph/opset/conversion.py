@@ -2,7 +2,7 @@
 
 Up by onnx's own C++ converter, never silently: onnxscript's wrote invalid graphs for several published models, onnx's
 took all of them within 1.2e-6; what it gets wrong `rewrites` writes first. Down by the label alone, and only as
-far as every node means the same there.
+far as every node means the same there, unless a lower opset is asked for.
 """
 
 import logging
@@ -17,8 +17,8 @@ from worker.compression.graph.opset.ir_version import (
     version_for_content,
     version_for_opset,
 )
-from worker.compression.graph.opset.rewrites import REWRITES, check_convertible
-from worker.compression.graph.opset.versions import first_opset_with, means_the_same, version_of
+from worker.compression.graph.opset.rewrites import REWRITES, check_convertible, write_axes_as_attributes
+from worker.compression.graph.opset.versions import first_opset_with, fits, means_the_same, version_of
 from worker.compression.graph.shapes.shapes import infer
 from worker.compression.ir.values import nodes_of
 from worker.compression.onnx_files.without_weights import without_weights
@@ -98,6 +98,40 @@ def lower_opset(model: ir.Model, floor: int, *, ir_floor: int = INITIALIZERS_ALO
     model.ir_version = min(
         model.ir_version, max(ir_floor, version_for_opset(lowest), version_for_content(model))
     )
+    return model
+
+
+def convert_down(model: ir.Model, opset: int) -> ir.Model:
+    """Return the model at exactly this lower opset: by the label as far as the meaning is known to stay, by onnx's
+    converter, or, where that has no way down, by the label where every node has the form of then.
+
+    Whoever asks has to compare the outputs. Weights are shared with the model given. Raises like `raise_opset`, and
+    `ValueError` with the first node that has no form there.
+    """
+    lowered = lower_opset(model.clone(), opset)
+    if opset_of(lowered) == opset:
+        return lowered
+    try:
+        converted = _converted(lowered, opset)
+    except (
+        version_converter.ConvertError,
+        RuntimeError,
+    ):  # it has no way down for Relu, MatMul and many others
+        converted = labelled(lowered, opset)
+    converted.ir_version = min(converted.ir_version, lowered.ir_version)
+    passes.CheckerPass()(converted)
+    return converted
+
+
+def labelled(model: ir.Model, opset: int) -> ir.Model:
+    """Label the same model with a lower opset, axes written as attributes where they were. Raises `ValueError` with the
+    first node that has no form there."""
+    current = opset_of(model)
+    write_axes_as_attributes(model, opset)
+    for node in nodes_of(model):
+        if not fits(node, current, opset):
+            raise ValueError(f"{node.op_type} ({node.name}) has no such form in opset {opset}")
+    model.opset_imports[""] = opset
     return model
 
 

@@ -116,6 +116,27 @@ def drop_unused_pad_values(model: ir.Model) -> None:
             node.attributes.pop("value", None)
 
 
+def write_axes_as_attributes(model: ir.Model, opset: int) -> None:
+    """Write constant axes as attributes, for models that go down to `opset`, in which they are no inputs yet."""
+    for node in _nodes(model, *AXES_ARE_INPUTS):
+        axes = node.inputs[1] if len(node.inputs) > 1 else None
+        if opset < AXES_ARE_INPUTS[node.op_type] and axes is not None and axes.const_value is not None:
+            numbers = [int(axis) for axis in axes.const_value.numpy().reshape(-1)]
+            node.attributes["axes"] = ir.AttrInt64s("axes", numbers)
+            node.resize_inputs(1)
+
+
+AXES_ARE_INPUTS: Final = {
+    **dict.fromkeys(("Squeeze", "Unsqueeze", "ReduceSum"), 13),
+    **dict.fromkeys(
+        (
+            *("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"),
+            *("ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"),
+        ),
+        18,
+    ),
+}
+"""operator → the opset from which on its second input says the axes"""
 SCAN_WITH_BATCH: Final = 8
 PRELU_OF_ANY_TYPE_UNTIL: Final = 19
 REWRITES: Final = (

@@ -72,6 +72,13 @@ def means_the_same(node: ir.Node, current: int, other: int) -> bool:
     return node.op_type in SAME_BUT_FOR_TYPES and were_read and _fits(node, other)
 
 
+def fits(node: ir.Node, current: int, other: int) -> bool:
+    """Whether a node of ONNX's domain is also one of opset `other`, a lower one: what it means there, only running it
+    tells."""
+    now, then = version_of(node.op_type, current), version_of(node.op_type, other)
+    return now is not None and then is not None and (now == then or _fits(node, other))
+
+
 def _fits(node: ir.Node, opset: int) -> bool:
     """Whether attributes, number of values and types of the node are among those of the operator at this opset."""
     schema = onnx.defs.get_schema(node.op_type, opset, "")

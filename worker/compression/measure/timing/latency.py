@@ -67,6 +67,7 @@ def measure_latencies(
             Network(baseline, count, "the original model", target=target),
             Network(candidate, count, "the compressed model", target=target),
         )
+        pair[0].narrow(pair[1].inputs)
         feed, substituted = benchmark_feed(pair[0].inputs, batch, benchmark.shapes, samples, seed)
         yield _measure(pair, feed, substituted, batch, benchmark.rounds, seed, patience, brief)
         tick((index + 1) / len(entries))

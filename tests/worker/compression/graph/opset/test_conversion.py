@@ -14,7 +14,13 @@ from onnx_ir.passes import common as passes
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.graph.opset.conversion import lower_opset, opset_of, raise_for, raise_opset
+from worker.compression.graph.opset.conversion import (
+    convert_down,
+    lower_opset,
+    opset_of,
+    raise_for,
+    raise_opset,
+)
 from worker.compression.onnx_files import model_files
 
 
@@ -194,3 +200,22 @@ def test_operators_inside_branches_count() -> None:
         attribute.g.node[-1].output[0] = f"{last}_before"
         attribute.g.node.append(helper.make_node("Gelu", [f"{last}_before"], [last], name=f"{last}_gelu"))
     assert opset_of(lower_opset(normalise(ir.from_proto(proto)), 13)) == 20
+
+
+def test_a_lower_opset_than_the_label_alone_reaches_has_the_operators_of_then() -> None:
+    """Axes of Squeeze are an attribute until opset 12."""
+    made = graphs.lstm(opset=18)
+    lowered = convert_down(normalise(ir.from_proto(made)), 11)
+    assert opset_of(lowered) == 11
+    squeeze = next(node for node in lowered.graph if node.op_type == "Squeeze")
+    assert squeeze.attributes.get_ints("axes") == (1,)
+    feeds = graphs.feeds(made)
+    assert largest_difference(run(made, feeds), run(lowered, feeds)) <= 1e-6
+
+
+def test_what_an_older_opset_does_not_have_is_an_error_with_its_name() -> None:
+    made = normalise(
+        ir.from_proto(graphs.parse("(float[N,4] x) => (float[N,4] y) { y = Gelu (x) }", opset=20))
+    )
+    with pytest.raises((ValueError, RuntimeError, onnx.version_converter.ConvertError), match="Gelu"):
+        convert_down(made, 13)
