@@ -21,6 +21,7 @@ from winnow.contract.report import (
     RequirementResult,
     StepReport,
 )
+from winnow.contract.robustness import sentences
 
 Row = tuple[str, str, str, str]
 
@@ -159,6 +160,8 @@ def _sentences(report: Report) -> Iterator[str]:
     if report.energy is not None and report.energy.joules is not None:
         spent = report.energy.joules
         yield f"Energy of a run: {1000 * spent.before:.3g} mJ before, {1000 * spent.after:.3g} mJ after."
+    if report.robustness is not None:
+        yield from (f"{about}: {says}" for about, says in sentences(report.robustness))
     if report.portability:
         yield f"Loads elsewhere: {'; '.join(map(_portability, report.portability))}."
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"

@@ -76,6 +76,7 @@ def assemble(
         split=split,
         portability=portability(artifact, options.processes),
         energy=measured.energy,
+        robustness=measured.robustness,
         environment=measured.environment,
         notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
     )
