@@ -11,6 +11,7 @@ Joining, carrying and clipping nodes are kept only where they connect quantized 
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import Final
 
 import onnx_ir as ir
 
@@ -22,6 +23,7 @@ from worker.compression.steps.eligibility import why_ineligible
 
 WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
 """What `int8_static` and `int8` look for, as a refusal says it."""
+INSIDE: Final = "it is in a branch or the body of a loop, whose values are not observed"
 FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
 """Have weights, but no integer kernel that reads Q/DQ pairs: counted, never changed."""
 JOINING = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"})
@@ -75,7 +77,7 @@ def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> S
     float_reasons = float_reasons or {}
     layers = [
         LayerDecision(node, _why_ineligible(edit, node) or float_reasons.get(str(node.name)))
-        for node in edit.graph
+        for node in edit.nodes()
         if node.domain in ("", "ai.onnx") and node.op_type in MATMULS_AND_CONV | FLOAT_ONLY
     ]
     weighted = {layer.node for layer in layers if layer.reason is None}
@@ -103,8 +105,13 @@ def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
     lacks_kernel = (
         f"{node.op_type} has no integer kernel for Q/DQ pairs" if node.op_type in FLOAT_ONLY else None
     )
+    inside = None if node.graph is edit.graph else INSIDE
     return why_ineligible(
-        node, node.inputs[1:2], edit.exclude, operator=lacks_kernel, rule=lambda: _why_no_kernel(node)
+        node,
+        node.inputs[1:2],
+        edit.exclude,
+        operator=lacks_kernel or inside,
+        rule=lambda: _why_no_kernel(node),
     )
 
 
