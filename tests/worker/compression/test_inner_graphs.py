@@ -8,15 +8,17 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from tests.support.inner_graphs import WIDTH, normal_form
+from tests.support.inner_graphs import TURNS, WIDTH, normal_form
 from tests.support.ort import run
 from tests.support.small_nets import samples
 from winnow.contract.recipe import Recipe
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
+from worker.compression.ir.edit import new_constant
 from worker.compression.ir.values import all_nodes
 from worker.compression.onnx_files.model_files import weight_bytes
 from worker.compression.progress import Silent
+from worker.compression.runtime.observe import Observer
 from worker.compression.steps.context import Context, StepResult
 
 INSIDE = {"then/first", "then/second", "else/first", "else/second", "loop/turn"}
@@ -96,10 +98,50 @@ def test_what_takes_data_leaves_layers_that_a_subgraph_reads_and_says_so(tmp_pat
         "loop/turn",
     }
     assert any("a subgraph reads it" in note for note in by_data.notes)
-    static = applied(alone(), tmp_path, data, kind="int8_static")
+
+
+def test_static_ranges_are_measured_inside_and_a_branch_that_no_sample_takes_stays_float(
+    tmp_path: Path,
+) -> None:
+    """Signal to noise of both branches, of which calibration takes the first; integers where kernels look for them."""
+    net = alone()
+    expected = answers(net)
+    data = samples(tmp_path, net, x=RNG.normal(size=(16, WIDTH)).astype(np.float32), flag=np.ones(16, bool))
+    static = applied(net, tmp_path, data, kind="int8_static", weight_range="full")
     reasons = {row["name"]: row["reason"] for row in static.details["layers"]}
-    assert reasons["last"] is None
-    assert {name for name, why in reasons.items() if why and "branch or the body" in why} == INSIDE
+    assert {name for name, why in reasons.items() if why is None} == {
+        "first", "last", "then/first", "then/second", "loop/turn",
+    }  # fmt: skip
+    assert "no calibration sample" in (reasons["else/second"] or "")
+    assert static.changed == 5
+    assert min(snr_db(expected, answers(static.model))) > 20
+    for node in all_nodes(static.model):
+        if node.name in ("then/second", "loop/turn"):
+            readers = [value.producer() for value in node.inputs if value is not None]
+            assert [(r.op_type, r.graph is node.graph) for r in readers if r is not None] == [
+                ("DequantizeLinear", True),
+                ("DequantizeLinear", True),
+            ]
+
+
+def test_values_inside_are_observed_over_all_turns(tmp_path: Path) -> None:
+    """As computed here; of the branch that is not taken nothing."""
+    net = alone()
+    x = RNG.normal(size=(3, WIDTH)).astype(np.float32)
+    data = samples(tmp_path, net, x=x, flag=np.ones(3, bool))
+    weights = {str(n): v.const_value.numpy() for g in net.graphs() for n, v in g.initializers.items()}  # type: ignore[union-attr]
+    outputs = {str(node.name): str(node.outputs[0].name) for node in all_nodes(net)}
+    observer = Observer(net, [outputs[name] for name in ("then/first", "else/first", "loop/turn")])
+    batches = [batch.values for batch in observer.run(data, 1)]
+    for row, (taken, left_out, turned) in zip(x[:, None], batches, strict=True):
+        a = np.maximum(row @ weights["shared"], 0)
+        h, turns = a @ weights["shared"] @ weights["then.w"], []
+        for _ in range(TURNS):
+            turns.append(h @ weights["turn.w"])
+            h = np.tanh(turns[-1]) + h
+        np.testing.assert_allclose(taken, a @ weights["shared"], rtol=1e-4, atol=1e-5)
+        assert left_out.size == 0
+        np.testing.assert_allclose(turned, np.concatenate(turns), rtol=1e-4, atol=1e-5)
 
 
 def test_gptq_rounds_what_subgraphs_read_without_data(tmp_path: Path) -> None:
@@ -117,12 +159,7 @@ def alone() -> ir.Model:
     """With a last layer whose weight nothing inside reads, and a flag for each sample, of which the first counts."""
     net = normal_form()
     last = net.graph.outputs[0]
-    weight = ir.Value(
-        name="last.w",
-        const_value=ir.tensor(RNG.normal(size=(WIDTH, WIDTH)).astype(np.float32), name="last.w"),
-    )
-    weight.type, weight.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([WIDTH, WIDTH])
-    net.graph.register_initializer(weight)
+    weight = new_constant(net.graph, "last.w", RNG.normal(size=(WIDTH, WIDTH)).astype(np.float32))
     product = ir.node("MatMul", [last, weight], name="last")
     last.name, product.outputs[0].name = "looped", "y"
     product.outputs[0].type, product.outputs[0].shape = last.type, last.shape
