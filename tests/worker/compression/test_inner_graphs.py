@@ -76,7 +76,7 @@ def test_layers_in_branches_and_bodies_are_compressed_as_all_others(
 
 
 def test_zeros_by_magnitude_are_set_inside_and_by_data_only_outside(tmp_path: Path) -> None:
-    step = {"kind": "sparsity", "amount": 0.5, "distribution": "uniform"}
+    step = {"kind": "sparsity", "sparsity": 0.5, "distribution": "uniform"}
     plain = applied(normal_form(), tmp_path, **step, criterion="magnitude")
     taken = {name for row in plain.details["layers"] for name in (row["name"], *row.get("twins", []))}
     assert taken == LAYERS
@@ -88,7 +88,7 @@ def test_what_takes_data_leaves_layers_that_a_subgraph_reads_and_says_so(tmp_pat
     net = alone()
     data = samples(tmp_path, net, x=RNG.normal(size=(16, WIDTH)).astype(np.float32), flag=np.ones(16, bool))
     by_data = applied(
-        alone(), tmp_path, data, kind="sparsity", amount=0.5, criterion="wanda", distribution="uniform"
+        alone(), tmp_path, data, kind="sparsity", sparsity=0.5, criterion="wanda", distribution="uniform"
     )
     assert {row["name"] for row in by_data.details["layers"]} == {"last"}
     assert {row["name"] for row in by_data.details["skipped"]} == {
@@ -110,10 +110,10 @@ def test_static_ranges_are_measured_inside_and_a_branch_that_no_sample_takes_sta
     static = applied(net, tmp_path, data, kind="int8_static", weight_range="full")
     reasons = {row["name"]: row["reason"] for row in static.details["layers"]}
     assert {name for name, why in reasons.items() if why is None} == {
-        "first", "last", "then/first", "then/second", "loop/turn",
+        "first", "last", "then/first", "then/second", "else/first", "loop/turn",
     }  # fmt: skip
     assert "no calibration sample" in (reasons["else/second"] or "")
-    assert static.changed == 5
+    assert static.changed == 6
     assert min(snr_db(expected, answers(static.model))) > 20
     for node in all_nodes(static.model):
         if node.name in ("then/second", "loop/turn"):

@@ -55,11 +55,6 @@ class IntegerLayer:
             return np.moveaxis(self.stored, 1, -1).reshape(len(self.stored), -1)
         return self.stored if self.node.attributes.get_int("transB", 0) == 1 else self.stored.T
 
-    @property
-    def output_axis(self) -> int:
-        """Of the weight as stored."""
-        return 0 if self.op == "Conv" or self.node.attributes.get_int("transB", 0) else 1
-
 
 def integer_layers(graph: ir.Graph) -> list[IntegerLayer]:
     return [layer for node in graph if (layer := _layer(node)) is not None]
