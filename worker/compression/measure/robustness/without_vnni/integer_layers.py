@@ -6,7 +6,6 @@
 Depthwise convolutions are none: their kernels widen before they add.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.values import array_of, input_at, is_constant, required_input
+from worker.compression.ir.values import all_nodes, array_of, input_at, is_constant, required_input
 
 INTEGER: Final = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
 FLOAT: Final = frozenset({"Conv", "Gemm", "MatMul"})
@@ -60,9 +59,12 @@ def integer_layers(graph: ir.Graph) -> list[IntegerLayer]:
     return [layer for node in graph if (layer := _layer(node)) is not None]
 
 
-def other_forms(graph: ir.Graph) -> Iterator[ir.Node]:
-    """Yield nodes that multiply integers in a form of their own."""
-    return (node for node in graph if node.op_type in OTHER_FORMS)
+def not_looked_into(model: ir.Model) -> int:
+    """Count the nodes that multiply integers in a form of their own, or in a branch or body."""
+    return sum(
+        node.op_type in OTHER_FORMS or (node.graph is not model.graph and _layer(node) is not None)
+        for node in all_nodes(model)
+    )
 
 
 def _layer(node: ir.Node) -> IntegerLayer | None:

@@ -17,7 +17,7 @@ from worker.compression.measure.network import Feed, Network, batch_in_front
 from worker.compression.measure.quality.parity import OutputDifference
 from worker.compression.measure.robustness.dependence import NotMeasured
 from worker.compression.measure.robustness.without_vnni.emulation import Emulator, How
-from worker.compression.measure.robustness.without_vnni.integer_layers import integer_layers, other_forms
+from worker.compression.measure.robustness.without_vnni.integer_layers import integer_layers, not_looked_into
 from worker.compression.measure.robustness.without_vnni.pairs import ExposedPairs, exposed_pairs
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
@@ -50,7 +50,7 @@ def without_vnni(artifact: Path, original: Network, feeds: Callable[[], Sequence
     exposed = [exposed_pairs(layer.matrix) for layer in integer_layers(model.graph)]
     real = [pairs for pairs in exposed if pairs is not None]
     if not real:
-        return _nothing_to_simulate(len(exposed), len(list(other_forms(model.graph))))
+        return _nothing_to_simulate(len(exposed), not_looked_into(model))
     if model.opset_imports.get("", 0) < LEAST_OPSET:
         raise NotMeasured(f"Graphs below opset {LEAST_OPSET} are not simulated.")
     exact = Emulated(model, "exact", exposed, original)
@@ -68,7 +68,7 @@ def without_vnni(artifact: Path, original: Network, feeds: Callable[[], Sequence
         exact_db=figures[0],
         cut_off_db=figures[1],
         seven_bits_db=figures[2],
-        says=_sentence(len(exposed), len(real), share, figures),
+        says=_sentence(len(exposed), len(real), share, figures) + _others(not_looked_into(model)),
     )
 
 
@@ -131,13 +131,20 @@ def _nothing_to_simulate(layers: int, others: int) -> WithoutVnni:
             f"A CPU without VNNI cuts off nothing in its {layers} layers of 8-bit products: no two weights whose "
             "products it adds in 16 bits are large enough."
         )
+    elif others:
+        says = "It is not known what a CPU without VNNI cuts off."
     else:
         says = "A CPU without VNNI cuts off nothing: no layer multiplies uint8 by int8."
-    if others:
-        says += f" {others} nodes multiply integers in a form that was not looked into."
+    says += _others(others)
     return WithoutVnni(
         layers=layers, exposed=0, cut_off=None, exact_db=None, cut_off_db=None, seven_bits_db=None, says=says
     )
+
+
+def _others(count: int) -> str:
+    if not count:
+        return ""
+    return f" Not looked into: {count} nodes that multiply integers in a form of their own, or in a branch or body."
 
 
 def _sentence(layers: int, exposed: int, share: float, figures: tuple[float | None, ...]) -> str:

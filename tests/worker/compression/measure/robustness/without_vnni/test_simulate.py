@@ -10,13 +10,19 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.support.graphs import node, of
+from tests.support.inner_graphs import normal_form
 from tests.support.ort import run
+from winnow.contract.recipe import Int8Dynamic
+from worker.compression.apply import apply
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.network import Network
 from worker.compression.measure.robustness.without_vnni.emulation import Emulator, How
 from worker.compression.measure.robustness.without_vnni.integer_layers import integer_layers
 from worker.compression.measure.robustness.without_vnni.pairs import exposed_pairs, in_seven_bits
 from worker.compression.measure.robustness.without_vnni.simulate import without_vnni
+from worker.compression.onnx_files import model_files
+from worker.compression.progress import Silent
+from worker.compression.steps.context import Context
 
 RNG = np.random.default_rng(0)
 SCALE, ZERO = np.float32(0.02), np.uint8(7)
@@ -176,4 +182,16 @@ def test_what_stays_in_integers_of_another_form_is_counted(tmp_path: Path) -> No
     )
     onnx.save(net, tmp_path / "net.onnx")
     said = without_vnni(tmp_path / "net.onnx", Network(tmp_path / "net.onnx", 1, "it"), lambda: [])
-    assert "1 nodes multiply integers in a form" in said.says
+    assert "It is not known" in said.says
+    assert "Not looked into: 1 nodes" in said.says
+
+
+def test_integer_layers_in_branches_are_counted_and_not_looked_into(tmp_path: Path) -> None:
+    net = normal_form()
+    step = Int8Dynamic.model_validate({"kind": "int8_dynamic", "exclude": ["first"]})
+    inside = apply(net.clone(), step, Context(tmp_path, 0, Silent())).model
+    model_files.save(inside, tmp_path / "net.onnx")
+    original = Network(tmp_path / "net.onnx", 1, "it")
+    said = without_vnni(tmp_path / "net.onnx", original, lambda: [])
+    assert said.layers == 0
+    assert "It is not known" in said.says
