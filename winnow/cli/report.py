@@ -23,6 +23,7 @@ from winnow.contract.report import (
     RequirementResult,
     StepReport,
 )
+from winnow.contract.robustness import sentences
 
 Row = tuple[str, str, str, str]
 SHOWN_REASONS: Final = 5
@@ -166,6 +167,8 @@ def _sentences(report: Report) -> Iterator[str]:
     if report.target is not None:
         for reason in islice(report.target.after.reasons, SHOWN_REASONS):
             yield f"On {report.target.target}, {reason}"
+    if report.robustness is not None:
+        yield from (f"{about}: {says}" for about, says in sentences(report.robustness))
     if report.portability:
         yield f"Loads elsewhere: {'; '.join(map(_portability, report.portability))}."
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"

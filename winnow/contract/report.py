@@ -7,6 +7,7 @@ from pydantic import Field
 from winnow.contract.base import Interval, ResponseModel
 from winnow.contract.evaluation import Task
 from winnow.contract.portability import Portability, TargetReport
+from winnow.contract.robustness import Robustness
 from winnow.contract.search import SearchReport
 from winnow.contract.split import DataSplit
 
@@ -332,6 +333,11 @@ class Report(ResponseModel):
     energy: Energy | None = Field(
         default=None,
         description="What an inference takes; null in trials, and in reports from before it was measured.",
+    )
+    robustness: Robustness | None = Field(
+        default=None,
+        description="What an answer depends on besides its input; null in trials, and in reports from before it was "
+        "measured.",
     )
     environment: Environment = Field(description="What it was measured on.")
     notes: list[str] = Field(description="What else there is to know, for people.")

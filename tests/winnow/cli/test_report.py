@@ -6,6 +6,7 @@ from rich.console import Console
 
 from tests.support.asked import report
 from tests.support.qdq_nets import quantized_conv
+from tests.support.robust import robustness
 from winnow.cli.report import report_tables
 from winnow.contract.portability import Portability, TargetReport
 from winnow.contract.report import Pair, Report
@@ -57,6 +58,13 @@ def test_what_loads_the_result_is_one_line() -> None:
     line = "Loads elsewhere: onnxruntime-no-contrib no (com.microsoft.Gelu); openvino-cpu not tried."
     assert line in shown(report(portability=entries))
     assert "Loads elsewhere" not in shown(report()), "of before that was looked at"
+
+
+def test_each_fact_of_robustness_is_a_line() -> None:
+    text = shown(report(robustness=robustness()))
+    for line in ("Neighbours: An answer depends <b>.", "Unseen data: No quality was judged."):
+        assert line in text
+    assert "Neighbours" not in shown(report()), "of before it was measured"
 
 
 def trained(**details: Any) -> Report:

@@ -96,7 +96,17 @@ def test_what_is_refused_apart_is_refused_here(
         compress(archive, recipe, Data(), tmp_path / "out", options=Options(benchmark=Benchmark(rounds=9)))
 
 
-def test_a_layer_at_a_time_is_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"kind": "weight_only", "method": "rtn"},
+        {"kind": "int8_dynamic"},
+        {"kind": "float16"},
+        {"kind": "bfloat16"},
+    ],
+    ids=lambda step: step["kind"],
+)
+def test_a_layer_at_a_time_is_in_memory(step: dict[str, object], tmp_path: Path) -> None:
     """201 MB of weights, taken for a large model, the largest 17 MB: at most 1.5 times that and 100 MB more than after
     the imports. Nothing is timed."""
     archive = upload(tmp_path, 1024, blocks=4)
@@ -109,7 +119,8 @@ def test_a_layer_at_a_time_is_in_memory(tmp_path: Path) -> None:
         "from worker.compression.options import Options; from worker.compression.pipeline import compress\n"
         "from worker.compression.upload import upload\n"
         "upload.LARGE_BYTES = 2**27\n"
-        "recipe = Recipe.model_validate({'steps': [{'kind': 'weight_only', 'method': 'rtn'}]})\n"
+        "from worker.compression.half_precision import float16; float16.MAX_HELD_BYTES = 2**27\n"
+        f"recipe = Recipe.model_validate({{'steps': [{step!r}]}})\n"
         "benchmark = Benchmark(rounds=9, shapes={'x': [1, 4, 1024]})\n"
         "asked = Options(benchmark=benchmark, extent=Extent(times=False, weighs=False))\n"
         "with PeakMemory() as peak:\n"

@@ -60,6 +60,34 @@ def done(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Repor
     return compress(files.model, recipe("int8_static"), data(files), out, options=asked), out
 
 
+def test_facts_of_robustness_are_in_every_report(done: tuple[Report, Path]) -> None:
+    """Static quantization depends on no neighbour; the evaluation rows are those that nothing was chosen by."""
+    report, _ = done
+    facts = report.robustness
+    assert facts is not None
+    assert facts.neighbours.after is not None
+    assert (facts.neighbours.samples, facts.neighbours.data) == (4, "evaluation")
+    assert not facts.neighbours.after.depends
+    assert (facts.padding.after, facts.without_vnni.layers) == (None, 3)
+    assert (facts.unseen.part, facts.unseen.samples) == ("evaluation", EVALUATION[1] - EVALUATION[0])
+    assert facts.unseen.drop == report.quality[0].drop
+    told = report.latency[0].untold is None
+    assert (facts.noise.told_from is not None) == told
+
+
+def test_rows_that_calibrated_are_left_out_of_what_nothing_was_chosen_by(
+    files: Digits, tmp_path: Path
+) -> None:
+    sources = data(files, (CALIBRATION[1] - 30, CALIBRATION[1] + 50))
+    brief = options()
+    report = compress(files.model, recipe("int8_static"), sources, tmp_path, options=brief)
+    assert report.robustness is not None
+    unseen = report.robustness.unseen
+    assert (unseen.part, unseen.samples) == ("remaining", 50)
+    assert not report.quality[0].held_out
+    assert report.quality[0].samples == 80
+
+
 def test_the_artifact_runs_and_agrees_with_the_report(done: tuple[Report, Path], files: Digits) -> None:
     """The report's top-1 is what ONNX Runtime gives for the written file, to 1e-9."""
     report, out = done

@@ -16,9 +16,10 @@ from winnow.contract.recipe import BFloat16
 from worker.compression.graph.nodes.weights import dtype_name
 from worker.compression.half_precision.casting import MAX_BFLOAT16, insert_cast, max_finite
 from worker.compression.half_precision.float16_ports import FLOAT32_OPERATORS
-from worker.compression.ir.edit import new_constant
+from worker.compression.ir.edit import new_constant, registered
+from worker.compression.ir.mapped_tensors import MappedTensors, release, spill_for
 from worker.compression.ir.naming import Names, excluded
-from worker.compression.ir.values import array_of, tensor_of
+from worker.compression.ir.values import all_nodes, array_of, tensor_of
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, step_result
 from worker.compression.steps.eligibility import EXCLUDED, IS_OUTPUT
@@ -44,20 +45,22 @@ def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> StepResult:
     result = step_result(model, layers, f"float32 weights of {MIN_ELEMENTS} or more elements", notes)
     names = Names(model)
     stored = [value for value in _weights(model) if value not in ineligible]
+    spill = spill_for(model, context.scratch)
     for done, value in enumerate(stored, 1):
-        store_as(ir.DataType.BFLOAT16, value, names)
+        store_as(ir.DataType.BFLOAT16, value, names, spill=spill)
         context.progress.advance(done / len(stored))
     return result
 
 
 def _weights(model: ir.Model) -> list[ir.Value]:
-    return [v for v in model.graph.initializers.values() if v.dtype == ir.DataType.FLOAT and v.uses()]
+    constants = (v for graph in model.graphs() for v in graph.initializers.values())
+    return [v for v in constants if v.dtype == ir.DataType.FLOAT and v.uses()]
 
 
 def _reasons(model: ir.Model, ineligible: dict[ir.Value, str]) -> list[tuple[ir.Node, str | None]]:
     """List the nodes with weights: None where one of them is stored in bfloat16, else why none is."""
     reasons_by_node = []
-    for node in model.graph:
+    for node in all_nodes(model):
         weights = [
             v for v in node.inputs if v is not None and v.is_initializer() and v.dtype == ir.DataType.FLOAT
         ]
@@ -83,21 +86,35 @@ def _why_ineligible(value: ir.Value, patterns: list[str]) -> str | None:
         return IS_OUTPUT
     if tensor_of(value).size < MIN_ELEMENTS:
         return TOO_FEW
-    if max_finite(array_of(value)) > MAX_BFLOAT16:
+    largest = max_finite(array_of(value))
+    release(value)
+    if largest > MAX_BFLOAT16:
         return f"a weight exceeds {MAX_BFLOAT16:.4g}, the largest bfloat16"
     return None
 
 
-def store_as(dtype: ir.DataType, value: ir.Value, names: Names, small: ir.Value | None = None) -> None:
+def store_as(
+    dtype: ir.DataType,
+    value: ir.Value,
+    names: Names,
+    small: ir.Value | None = None,
+    spill: MappedTensors | None = None,
+) -> None:
     """Replace a weight by one rounded to `dtype` and a Cast of it.
 
-    `small`: the rounded weight, where the graph has it already.
+    `small`: the rounded weight, where the graph has it already; else it goes through `spill`, where there is one.
     """
     graph = value.graph
     assert graph is not None
     if small is None:
         name = names.fresh(f"{value.name}_{dtype_name(dtype)}")
-        small = new_constant(graph, name, array_of(value).astype(dtype.numpy()))
+        rounded = array_of(value).astype(dtype.numpy())
+        release(value)
+        small = (
+            new_constant(graph, name, rounded)
+            if spill is None
+            else registered(graph, spill.append(name, rounded))
+        )
     wide = insert_cast(graph, small, ir.DataType.FLOAT, names.fresh(f"{value.name}_float32"), names)
     for use in value.uses():
         use.node.replace_input_with(use.idx, wide)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from worker.compression.graph.nodes.weights import dtype_name
 from worker.compression.ir.edit import insert_behind
 from worker.compression.ir.naming import Names
+from worker.compression.ir.parts import parts
 
 MAX_BFLOAT16: Final = (2.0 - 2.0**-7) * 2.0**127
 
@@ -35,7 +36,8 @@ def cast_output(graph: ir.Graph, value: ir.Value, to: ir.DataType, names: Names)
 
 def max_finite(array: npt.NDArray[np.floating]) -> float:
     """Find the largest magnitude that is neither infinite nor NaN; 0 of none."""
-    return float(np.abs(array[np.isfinite(array)]).max(initial=0))
+    finite = (array[part][np.isfinite(array[part])] for part in parts(array))
+    return max((float(np.abs(x).max(initial=0)) for x in finite), default=0.0)
 
 
 def is_end(array: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
@@ -47,5 +49,8 @@ def is_end(array: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 
 def narrowed(array: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
     """Round to float16; ends become its ends, and stay finite."""
-    largest = np.finfo(np.float16).max
-    return np.where(is_end(array), np.copysign(largest, array), array).astype(np.float16)
+    largest, halves = np.finfo(np.float16).max, np.empty(array.shape, np.float16)
+    for part in parts(array):
+        x = array[part]
+        halves[part] = np.where(is_end(x), np.copysign(largest, x), x)
+    return halves

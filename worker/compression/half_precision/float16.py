@@ -1,7 +1,8 @@
 """`float16`: weights and arithmetic in half precision.
 
-Every node of the main graph that can compute in float16 does; where it meets one that cannot, a Cast stands between.
-Runtimes without a float16 kernel for an operator put their own Casts around it. Subgraphs keep float32.
+Every node that can compute in float16 does, in branches and bodies too; where it meets one that cannot, a Cast stands
+between, and what goes in and out of a branch or body keeps float32. Runtimes without a float16 kernel for an operator
+put their own Casts around it.
 A Transpose that moves the first axis behind the others stays too: with one in float16 in front of a product ONNX
 Runtime 1.32 ends with SIGSEGV while it makes the session (its MatmulTransposeFusion, with the Cast that it puts between
 them): recurrent layers that are batch first, with a product behind them.
@@ -12,11 +13,10 @@ behind it stays in float32, since it subtracts from that, and from 16 on the res
 """
 
 import logging
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Final
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Float16
@@ -35,14 +35,23 @@ from worker.compression.half_precision.overflow import (
     overflowing_nodes,
 )
 from worker.compression.half_precision.underflow import vanishing_nodes
+from worker.compression.ir.edit import remove_unused
+from worker.compression.ir.mapped_tensors import release, spill_for
 from worker.compression.ir.naming import excluded
+from worker.compression.ir.values import all_nodes
 from worker.compression.measure.feeds import random_feeds
+from worker.compression.onnx_files.model_files import weight_bytes
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import SHOWN, LayerDecision, step_result
 from worker.compression.steps.eligibility import EXCLUDED
 
 log = logging.getLogger(__name__)
 
+MAX_HELD_BYTES: Final = 2**28
+"""Weights mapped from a file, from which on the converted model is not run: ONNX Runtime holds all float16 ones."""
+HELD_NOTE: Final = (
+    "Overflow was looked for in the float32 model alone: in float16 its weights would all be held in memory."
+)
 PASSING: Final = ("Identity", "Cast", "Reshape")
 RANDOM_FEEDS: Final = 4
 """Feeds of random numbers where there is no data."""
@@ -53,7 +62,7 @@ def float16(model: ir.Model, step: Float16, context: Context) -> StepResult:
 
     Raises `Refusal` `nothing_to_quantize`, and with calibration data `model_does_not_run`.
     """
-    halves, reasons = float16_nodes(model, step.exclude)
+    halves, reasons = float16_nodes(model, step.exclude, nodes=all_nodes(model))
     reasons |= (vanishing := vanishing_nodes(halves))
     halves = {node: ports for node, ports in halves.items() if node not in vanishing}
     notes = [
@@ -62,8 +71,10 @@ def float16(model: ir.Model, step: Float16, context: Context) -> StepResult:
         if why.startswith("a weight") or n in vanishing
     ]
     details: dict[str, object] = {}
-    samples, data = _samples(model, context)
-    overflowing = _overflowing(model, halves, samples, data)
+    spill = spill_for(model, context.scratch)
+    fits = spill is None or weight_bytes(model) < MAX_HELD_BYTES
+    samples, data = _samples(model, context, random=fits)
+    overflowing = _overflowing(model, halves, samples, data, runs_in_half=fits)
     if samples is None or overflowing is None:
         notes.append(
             "Without calibration data overflow was not looked for: see in the parity whether activations fit."
@@ -72,12 +83,13 @@ def float16(model: ir.Model, step: Float16, context: Context) -> StepResult:
         halves = {node: ports for node, ports in halves.items() if node not in overflowing}
         reasons |= overflowing
         notes += _overflow_notes(overflowing, data)
+        notes += [] if fits else [HELD_NOTE]
         islands = {str(node.name): why for node, why in overflowing.items()}
         details = {"samples": len(samples), "islands": islands}
     context.progress.advance(0.7)
     layers = [
         LayerDecision(n, reasons.get(n), n in (overflowing or {}) or n in vanishing)
-        for n in model.graph
+        for n in all_nodes(model)
         if any(_is_weight(v) for v in n.inputs)
     ]
     result = step_result(
@@ -85,8 +97,8 @@ def float16(model: ir.Model, step: Float16, context: Context) -> StepResult:
     )
     if not result.changed:
         return result
-    Converter(model, halves).convert(frozenset() if step.keep_io_types else _signature(model))
-    passes.RemoveUnusedNodesPass()(model)
+    Converter(model, halves, spill).convert(frozenset() if step.keep_io_types else _signature(model))
+    remove_unused(model)
     if not step.keep_io_types:
         result.notes.extend(
             f"Output {value.name!r} stays float32, as the node does that makes it."
@@ -96,11 +108,13 @@ def float16(model: ir.Model, step: Float16, context: Context) -> StepResult:
     return result
 
 
-def _samples(model: ir.Model, context: Context) -> tuple[Samples | RandomFeeds | None, str]:
-    """Draw what overflow is looked for on, and name it: random numbers where there is no calibration data, None where
-    no feed of the model's shapes can be made."""
+def _samples(model: ir.Model, context: Context, *, random: bool) -> tuple[Samples | RandomFeeds | None, str]:
+    """Draw what overflow is looked for on, and name it: random numbers where there is no calibration data and they will
+    do, None where no feed of the model's shapes can be made."""
     if context.calibration is not None:
         return context.calibration.draw(MAX_SAMPLES, context.seed), CALIBRATION_DATA
+    if not random:
+        return None, ""
     try:
         specs = inputs_of(model)
         shapes = input_shapes(specs, 1, context.benchmark.shapes)
@@ -110,13 +124,25 @@ def _samples(model: ir.Model, context: Context) -> tuple[Samples | RandomFeeds |
 
 
 def _overflowing(
-    model: ir.Model, halves: dict[ir.Node, Ports], samples: Samples | RandomFeeds | None, data: str
+    model: ir.Model,
+    halves: dict[ir.Node, Ports],
+    samples: Samples | RandomFeeds | None,
+    data: str,
+    *,
+    runs_in_half: bool,
 ) -> dict[ir.Node, str] | None:
     """Find the nodes that overflow; None where there are no samples, or the model does not run on random numbers."""
     if samples is None:
         return None
     try:
-        return overflowing_nodes(model, halves, samples, lambda wide: _converted(model, halves, wide), data)
+        return overflowing_nodes(
+            model,
+            halves,
+            samples,
+            lambda wide: _converted(model, halves, wide),
+            data,
+            runs_in_half=runs_in_half,
+        )
     except Refusal:
         if isinstance(samples, RandomFeeds):
             return None
@@ -128,14 +154,18 @@ def _signature(model: ir.Model) -> frozenset[str]:
 
 
 def float16_nodes(
-    model: ir.Model, exclude: list[str], float32_inputs: Container[str] = ()
+    model: ir.Model,
+    exclude: list[str],
+    float32_inputs: Container[str] = (),
+    nodes: Iterable[ir.Node] | None = None,
 ) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
-    """Split the nodes into those that can be float16, with their ports, and the others, with the reason.
+    """Split the nodes, by themselves those of the main graph, into those that can be float16, with their ports, and the
+    others, with the reason.
 
     `float32_inputs`: see `find_ports`.
     """
     opset, halves, reasons = opset_of(model), {}, {}
-    for node in model.graph:
+    for node in model.graph if nodes is None else nodes:
         ports = find_ports(node, opset, float32_inputs)
         reason = _why_ineligible(node, ports, exclude)
         if reason is not None:
@@ -150,7 +180,7 @@ def _converted(
 ) -> tuple[ir.Model, list[ir.Node]]:
     """Convert a copy, but for the nodes at the positions `wide`; with it come its nodes that are the model's."""
     copy = model.clone()
-    pairs = list(zip(model.graph, copy.graph, strict=True))
+    pairs = list(zip(all_nodes(model), all_nodes(copy), strict=True))
     converted = {
         twin: halves[node] for i, (node, twin) in enumerate(pairs) if node in halves and i not in wide
     }
@@ -215,4 +245,6 @@ def _overflows(value: ir.Value, *, is_fill: bool) -> bool:
     if value.const_value is None or not _is_weight(value):
         return False
     array = value.const_value.numpy()
-    return max_finite(array[~is_end(array)] if is_fill else array) > MAX_FLOAT16
+    largest = max_finite(array[~is_end(array)] if is_fill else array)
+    release(value)
+    return largest > MAX_FLOAT16

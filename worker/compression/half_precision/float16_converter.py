@@ -7,7 +7,8 @@ import onnx_ir as ir
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.half_precision.casting import cast_output, insert_cast, narrowed
 from worker.compression.half_precision.float16_ports import Ports, find_ports, is_tensor
-from worker.compression.ir.edit import new_constant
+from worker.compression.ir.edit import new_constant, registered
+from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.naming import Names
 from worker.compression.ir.values import required_input
 
@@ -16,10 +17,16 @@ HALF: Final = ir.DataType.FLOAT16
 
 
 class Converter:
-    """Turns the ports `halves` to float16. A value exists in each precision at most once."""
+    """Turns the ports `halves` to float16. A value exists in each precision at most once; outputs of branches and
+    bodies keep float32."""
 
-    def __init__(self, model: ir.Model, halves: dict[ir.Node, Ports]) -> None:
+    def __init__(
+        self, model: ir.Model, halves: dict[ir.Node, Ports], spill: MappedTensors | None = None
+    ) -> None:
+        """Weights in float16 go through `spill`, where there is one."""
+        self._spill = spill
         self._graph, self._opset = model.graph, opset_of(model)
+        self._inner = [graph for graph in model.graphs() if graph is not model.graph]
         self._halves = halves
         self._names = Names(model)
         self._float16 = {node.outputs[i]: None for node, ports in halves.items() for i in ports.outputs}
@@ -45,6 +52,9 @@ class Converter:
             value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
         for value in to_float:
             cast_output(self._graph, value, FLOAT, self._names)
+        for graph in self._inner:
+            for value in dict.fromkeys(v for v in graph.outputs if v in self._float16):
+                cast_output(graph, value, FLOAT, self._names)
         for value in to_half:
             cast_output(self._graph, value, HALF, self._names)
         return in_half
@@ -63,7 +73,11 @@ class Converter:
         if value.const_value is None:
             return self._cast(value, HALF, f"{value.name}_float16")
         name = self._names.fresh(f"{value.name}_float16")
-        return new_constant(self._graph, name, narrowed(value.const_value.numpy()))
+        half = narrowed(value.const_value.numpy())
+        release(value)
+        if self._spill is not None:
+            return registered(self._graph, self._spill.append(name, half))
+        return new_constant(self._graph, name, half)
 
     def _widen(self, value: ir.Value) -> None:
         """Give all that read this float16 value as float32, subgraphs included, a Cast of it."""

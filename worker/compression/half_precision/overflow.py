@@ -6,9 +6,9 @@ A node stays in float32 (an island in half precision) when
     x finite, x in float16 infinite  or NaN, though all that it read was finite: it overflowed inside.
 
 The second is looked for in the converted graph, and again after each widening, until nothing overflows. An island that
-is still not finite has read too little of what float16 left over: what made its inputs becomes one too. What is held of
-a value is one number. Without data random numbers stand in (`RandomFeeds`), and only the second is asked: how far
-values go, they do not tell.
+is still not finite has read too little of what float16 left over: what made its inputs becomes one too. Branches and
+bodies are one node here: all that is in them stays in float32 where it breaks. What is held of a value is one number.
+Without data random numbers stand in (`RandomFeeds`), and only the second is asked: how far values go, they do not tell.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +22,7 @@ import onnx_ir as ir
 from worker.compression.data.samples import Fed
 from worker.compression.half_precision.casting import MAX_BFLOAT16, is_end
 from worker.compression.half_precision.float16_ports import Ports, is_tensor
+from worker.compression.ir.values import all_nodes, subgraphs_of
 from worker.compression.runtime.observe import Batches, Observer
 
 MAX_FLOAT16: Final = float(np.finfo(np.float16).max)
@@ -65,23 +66,34 @@ def overflowing_nodes(
     samples: Batches,
     convert: Convert,
     data: str = CALIBRATION_DATA,
+    *,
+    runs_in_half: bool = True,
 ) -> dict[ir.Node, str]:
-    """Find each node that stays float32, and why, with `data` as the name of the samples. `model` is not changed.
+    """Find each node that stays float32, and why, with `data` as the name of the samples. `model` is not changed. Where
+    the converted graph is not to run, by the float32 graph alone.
 
     Raises `model_does_not_run`.
     """
-    nodes = list(model.graph)
+    nodes = list(all_nodes(model))
     magnitudes = _float32_magnitudes(model, samples)
     judged = [] if isinstance(samples, RandomFeeds) else halves
     wide = {n: why for n in judged if (why := _too_large(n, halves[n], magnitudes, data)) is not None}
-    while True:
+    while runs_in_half:
         converted, twins = convert({position for position, node in enumerate(nodes) if node in wide})
         origin = dict(zip(twins, nodes, strict=True))
         first = {origin[n] for n in _first_broken(converted, origin, samples, magnitudes) if n in origin}
+        first |= {inner for node in first for inner in _inside(node)}
         new, why = _next_to_widen(first, halves.keys() - wide.keys(), data)
         if not new:
             return wide
         wide |= dict.fromkeys((node for node in nodes if node in new), why)
+    return wide
+
+
+def _inside(node: ir.Node) -> Iterator[ir.Node]:
+    """Yield what is in a node's branches or body: their values are not observed, so all of it may have broken."""
+    for graph in subgraphs_of(node):
+        yield from ir.traversal.RecursiveGraphIterator(graph)
 
 
 def _next_to_widen(broken: set[ir.Node], halves: set[ir.Node], data: str) -> tuple[set[ir.Node], str]:

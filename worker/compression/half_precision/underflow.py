@@ -15,6 +15,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from worker.compression.half_precision.float16_ports import Ports
+from worker.compression.ir.mapped_tensors import release
+from worker.compression.ir.parts import parts
 
 MIN_NORMAL: Final = float(np.finfo(np.float16).smallest_normal)
 STEEP: Final = frozenset({"Log", "Sqrt", "Reciprocal", "Div", "Pow"})
@@ -71,12 +73,15 @@ def _vanishes(node: ir.Node, ports: Ports, *, steep: bool) -> str | None:
         if value is None or value.const_value is None:
             continue
         any_counts = (node.op_type == "Div" and index == 1) or (steep and node.op_type in ADDS)
-        if _is_lost(value.const_value.numpy(), any_counts):
+        lost = _is_lost(value.const_value.numpy(), any_counts)
+        release(value)
+        if lost:
             return f"a constant, {value.name}, vanishes in float16, whose smallest normal number is {MIN_NORMAL:.2g}"
     return None
 
 
 def _is_lost(array: npt.NDArray[Any], any_counts: bool) -> bool:
-    sizes = np.abs(array.astype(np.float64))
-    sizes = sizes[(sizes > 0) & np.isfinite(sizes)]
-    return bool(sizes.size and (sizes.min() if any_counts else sizes.max()) < MIN_NORMAL)
+    sizes = (np.abs(array[part].astype(np.float64)) for part in parts(array))
+    finite = (x[(x > 0) & np.isfinite(x)] for x in sizes)
+    extremes = [float(x.min() if any_counts else x.max()) for x in finite if x.size]
+    return bool(extremes) and bool((min(extremes) if any_counts else max(extremes)) < MIN_NORMAL)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.parts import parts
 
 LEVELS = 255
 SIGNED_LIMIT = 127
@@ -44,7 +45,11 @@ def _symmetric(largest: float) -> tuple[Array, Array]:
 def weight_scales(weight: Array, axis: int, limit: int) -> Array:
     """float32 [channels]; a channel of zeros gets scale 1."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
-    largest = np.abs(weight).max(axis=others, initial=0)
+    largest = np.zeros(weight.shape[axis], weight.dtype)
+    for part in parts(weight):
+        along = part if axis == 0 else ...
+        of_part = np.abs(weight[part]).max(axis=others, initial=0)
+        largest[along] = np.maximum(largest[along], of_part)
     scales = (largest / limit).astype(np.float32)
     return np.where(scales < np.finfo(np.float32).tiny, np.float32(1), scales)
 
@@ -58,8 +63,12 @@ def scales_for_bias(scales: Array, bias: Array, activation: Array) -> Array:
 
 def quantized_weight(weight: Array, scales: Array, axis: int, limit: int) -> Array:
     """int8, the shape of `weight`, rounded half to even."""
-    shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
-    return np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)
+    spread = scales.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+    integers = np.empty(weight.shape, np.int8)
+    for part in parts(weight):
+        own = spread[part] if axis == 0 else spread
+        integers[part] = np.clip(np.rint(weight[part] / own), -limit, limit)
+    return integers
 
 
 def for_all_channels(scales: Array) -> Array:

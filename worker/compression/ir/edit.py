@@ -1,14 +1,16 @@
 """Changing a graph: which nodes a step may change, new names, constants and nodes, one node in place of another."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir.passes import common as passes
 
+from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import Names, excluded
-from worker.compression.ir.values import graph_of
+from worker.compression.ir.values import all_nodes, graph_of
 
 
 def new_constant(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
@@ -25,12 +27,28 @@ def registered(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
 
 
 def insert_behind(graph: ir.Graph, value: ir.Value, nodes: ir.Node | Sequence[ir.Node]) -> None:
-    """Insert nodes behind the one that makes a value; for inputs and constants before all nodes, since subgraphs may
-    read them too."""
+    """Insert nodes behind the one that makes a value, in its graph: whoever reads it, in subgraphs too, may then read
+    what they make. For inputs and constants before all nodes of theirs, `graph` where they are in none."""
     if (producer := value.producer()) is not None:
-        graph.insert_after(producer, nodes)
-    elif len(graph) > 0:
-        graph.insert_before(graph[0], nodes)
+        graph_of(producer).insert_after(producer, nodes)
+        return
+    own = value.graph if isinstance(value.graph, ir.Graph) else graph
+    if len(own) > 0:
+        own.insert_before(own[0], nodes)
+
+
+def remove_constant(value: ir.Value) -> None:
+    """Remove an initializer that nothing reads, from whichever graph it is in."""
+    graph_of(value).initializers.pop(str(value.name))
+
+
+def remove_unused(model: ir.Model) -> None:
+    """Remove nodes and initializers that nothing reads, in subgraphs too: onnx-ir's pass leaves initializers there."""
+    passes.RemoveUnusedNodesPass()(model)
+    for graph in model.graphs():
+        for value in list(graph.initializers.values()):
+            if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
+                remove_constant(value)
 
 
 def put_in_place(
@@ -59,13 +77,21 @@ class GraphEdit:
     Nodes that a pattern of `exclude` matches stay as they are. Names that it hands out collide with nothing.
     """
 
-    def __init__(self, model: ir.Model, exclude: Iterable[str] = ()) -> None:
+    def __init__(
+        self, model: ir.Model, exclude: Iterable[str] = (), spill: MappedTensors | None = None
+    ) -> None:
+        """New constants go through `spill`, where there is one."""
+        self._spill = spill
         self.model, self.graph, self.exclude = model, model.graph, tuple(exclude)
         self._names = Names(model)
 
     def on_clone(self) -> "GraphEdit":
         """Edit a copy of the model by the same patterns."""
-        return GraphEdit(self.model.clone(), self.exclude)
+        return GraphEdit(self.model.clone(), self.exclude, self._spill)
+
+    def nodes(self) -> Iterator[ir.Node]:
+        """Yield all nodes, those of branches and bodies too."""
+        return all_nodes(self.model)
 
     def may_change(self, node: ir.Node) -> bool:
         """Whether no pattern excludes the node."""
@@ -77,7 +103,10 @@ class GraphEdit:
 
     def new_constant(self, wish: str, array: npt.NDArray[Any]) -> ir.Value:
         """Add an initializer under a fresh name."""
-        return new_constant(self.graph, self.fresh_name(wish), array)
+        name = self.fresh_name(wish)
+        if self._spill is not None:
+            return registered(self.graph, self._spill.append(name, np.asarray(array)))
+        return new_constant(self.graph, name, array)
 
     def new_node(
         self,
@@ -93,11 +122,13 @@ class GraphEdit:
         return node
 
     def replace_node(self, old: ir.Node, nodes: Sequence[ir.Node]) -> None:
-        """Put nodes in a node's place: the first takes its name, the outputs of the last those of its outputs."""
-        self.graph.insert_before(old, nodes)
+        """Put nodes in a node's place, in whichever graph: the first takes its name, the outputs of the last those of
+        its outputs."""
+        graph = graph_of(old)
+        graph.insert_before(old, nodes)
         for before, after in zip(old.outputs, nodes[-1].outputs, strict=True):
             name, after.shape, after.type = before.name, before.shape, before.type
             ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
             before.name, after.name = None, name  # a value that is no longer there must not hold the name
-        self.graph.remove(old, safe=True)
+        graph.remove(old, safe=True)
         nodes[0].name = old.name

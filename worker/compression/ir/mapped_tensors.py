@@ -45,6 +45,15 @@ class MappedTensors:
         )
 
 
+def spill_for(model: ir.Model, folder: Path) -> MappedTensors | None:
+    """What the weights that a step makes are written to, where those that it reads are mapped from files: models of any
+    size then need the memory of their largest layer. None where all are in memory."""
+    constants = model.graph.initializers.values()
+    if not any(isinstance(value.const_value, ir.ExternalTensor) for value in constants):
+        return None
+    return MappedTensors(folder / "weights.data")
+
+
 def release(value: ir.Value) -> None:
     """Unmap the file of an external tensor, until it is read again: each tensor maps all of its file.
 

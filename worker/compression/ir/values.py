@@ -60,6 +60,11 @@ def subgraphs_of(node: ir.Node) -> Iterator[ir.Graph]:
             yield from attribute.as_graphs()
 
 
+def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield the nodes of the main graph, and behind each those of the branches and bodies in it."""
+    return ir.traversal.RecursiveGraphIterator(model.graph)
+
+
 def has_subgraph(node: ir.Node) -> bool:
     return any(True for _ in subgraphs_of(node))
 

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.naming import excluded
-from worker.compression.ir.values import array_of, input_at, required_input, tensor_of
+from worker.compression.ir.values import all_nodes, array_of, input_at, required_input, tensor_of
 from worker.compression.layers.im2col import Window, patches
 
 
@@ -129,17 +129,23 @@ def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
     that a pattern excludes."""
     patterns = list(exclude)
     for layer in layers_by_weight(model):
-        if not layer.twins and not layer.excluded(patterns):
+        if not layer.twins and not layer.excluded(patterns) and is_observable(layer, model):
             yield layer
 
 
+def is_observable(layer: Linear, model: ir.Model) -> bool:
+    """Whether all that reads its weight is in the main graph: what branches and bodies compute is not observed."""
+    return all(reader.node.graph is model.graph for reader in layer.readers)
+
+
 def layers_by_weight(model: ir.Model) -> list[Linear]:
-    """List one layer for each weight of the main graph's products: the first that reads it, the others as its twins.
+    """List one layer for each weight of the products in the main graph, its branches and its bodies: the first that
+    reads it, the others as its twins.
 
     A weight that something else reads too, or that layers lay out differently, makes no layer.
     """
     readers: dict[ir.Value, list[Linear]] = {}
-    for node in model.graph:
+    for node in all_nodes(model):
         layer = _product(node)
         if layer is not None:
             readers.setdefault(layer.weight, []).append(layer)

@@ -10,6 +10,7 @@ from winnow.contract.recipe import LowRank
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.graph.tables.find import Table, find_tables
 from worker.compression.ir.operator_sets import MATMULS_AND_CONV
+from worker.compression.ir.values import all_nodes
 from worker.compression.layers.linear import Linear, layers_by_weight
 from worker.compression.low_rank.decompositions import Geometry, geometry, geometry_of_all
 from worker.compression.low_rank.layer_study import LayerStudy, split_kinds
@@ -41,8 +42,9 @@ class Candidate:
 def find_candidates(
     model: ir.Model, step: LowRank, shapes: dict[str, list[int]] | None
 ) -> tuple[list[Candidate], bool]:
-    """List every layer of the main graph, in order, and whether multiplications are counted on real shapes."""
-    shaped = {str(node.name): node for node in with_shapes(model, shapes).graph}
+    """List every layer, in order, those of branches and bodies too, and whether multiplications are counted on real
+    shapes."""
+    shaped = {str(node.name): node for node in all_nodes(with_shapes(model, shapes))}
     tables = {node: table for table in find_tables(model) for node in table.readers}
     layers = {reader.node: layer for layer in layers_by_weight(model) for reader in layer.readers}
     of_layers = {layer.name: geometry_of_all(layer, shaped) for layer in layers.values()}
@@ -52,7 +54,7 @@ def find_candidates(
         _of_table(node, tables[node], of_tables if counted else {}, step)
         if node in tables
         else _of_layer(node, layers.get(node), of_layers if counted else {}, step)
-        for node in model.graph
+        for node in all_nodes(model)
         if node in tables or _is_layer(node)
     ], counted
 

@@ -26,7 +26,7 @@ WINDOW: Final = ("kernel_shape", "strides", "pads", "dilations", "auto_pad")
 def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | None, names: Names) -> None:
     """Replace the layer, and all that reads its weight, by its parts [groups, rows, columns], in place; they are stored
     once. Without `bias` [outputs] each keeps its own."""
-    old, graph = layer.weight, graph_of(layer.node)
+    old, graph = layer.weight, graph_of(layer.weight)
     stored = [
         new_constant(graph, names.fresh(f"{old.name}_{suffix}"), np.asarray(array, np.float32))
         for array, suffix in zip(_as_stored(layer, split, parts), _suffixes(parts), strict=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.report import Energy, Pair, Parity, Quality
+from winnow.contract.robustness import Robustness
 from winnow.contract.shapes import input_shapes
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Fed, Samples
@@ -26,6 +27,8 @@ from worker.compression.measure.quality.parity import (
     compare_outputs,
 )
 from worker.compression.measure.quality.quality import measure_quality
+from worker.compression.measure.robustness.robustness import measure_robustness
+from worker.compression.measure.robustness.unseen import MOST_ROWS, UnseenRows
 from worker.compression.measure.timing.latency import Timed, measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
@@ -48,8 +51,11 @@ def compare(
     processes: MeasuringProcesses,
     extent: Extent = WHOLE,
     target: Target = DEFAULT_TARGET,
+    remaining: Samples | None = None,
+    split: bool = False,
 ) -> Comparison:
-    """Measure both models; `overlap`: evaluation rows were also used for calibration or training;
+    """Measure both models; `overlap`: evaluation rows were also used for calibration or training, all but the
+    `remaining` ones; `split`: they are a part of a split;
     `processes` start those in which each model is loaded once more. All on the `target`.
 
     What is timed or weighed waits for the machine's measuring lock; outputs and quality do not need it, and use
@@ -88,7 +94,20 @@ def compare(
             else []
         )
         energy = None if extent.brief else _energy(pair, benchmark, data, seed)
-        weighing(1.0)
+    robustness: Robustness | None = None
+    if not extent.brief:
+        robustness = measure_robustness(
+            pair,
+            candidate,
+            data,
+            _data_name(evaluation, calibration),
+            latency=[entry.latency for entry in timed],
+            quality=quality,
+            unseen=UnseenRows(split, overlap, _judge_of(pair, remaining, metric, seed)),
+            benchmark=benchmark,
+            seed=seed,
+        )
+    weighing(1.0)
     return Comparison(
         shapes=shapes,
         latency=[entry.latency for entry in timed],
@@ -107,11 +126,18 @@ def compare(
             *_loading_notes(fresh),
         ],
         energy=energy,
+        robustness=robustness,
     )
 
 
 def pair_of(before: float, after: float) -> Pair:
     return Pair(before=before, after=after, ratio=after / before if before else None)
+
+
+def _data_name(evaluation: Samples | None, calibration: Samples | None) -> DataName:
+    if evaluation is not None:
+        return "evaluation"
+    return "random" if calibration is None else "calibration"
 
 
 def _parity(
@@ -122,21 +148,16 @@ def _parity(
     seed: int,
     tick: Callable[[float], None],
 ) -> tuple[list[Parity], dict[str, str], list[str]]:
-    name: DataName = "evaluation"
-    if evaluation is not None:
-        feeds, total = _sampled(evaluation, seed), min(MAX_COMPARED_SAMPLES, len(evaluation))
-    elif calibration is not None:
-        name, feeds, total = (
-            "calibration",
-            _sampled(calibration, seed),
-            min(MAX_COMPARED_SAMPLES, len(calibration)),
-        )
+    name = _data_name(evaluation, calibration)
+    data = evaluation if evaluation is not None else calibration
+    if data is not None:
+        feeds, total = _sampled(data, seed), min(MAX_COMPARED_SAMPLES, len(data))
     else:
         batch = benchmark.batch_sizes[0]
         shapes = input_shapes(pair[0].inputs, batch, benchmark.shapes)
         count = max(1, RANDOM_SAMPLES // batch)
         feeds = (Fed(feed, batch) for feed in random_feeds(pair[0].inputs, shapes, count, seed))
-        name, total = "random", count * batch
+        total = count * batch
     return compare_outputs(*pair, feeds, name, lambda done: tick(min(1.0, done / total)))
 
 
@@ -156,6 +177,16 @@ def _quality(
     if metric is None or evaluation is None:
         return [], [], 0
     return measure_quality(*pair, evaluation, metric, held_out=held_out, seed=seed, tick=tick)
+
+
+def _judge_of(
+    pair: tuple[Network, Network], remaining: Samples | None, metric: Evaluation | None, seed: int
+) -> Callable[[], list[Quality]] | None:
+    """What measures the metrics on some of the remaining rows; None where there are none."""
+    if remaining is None or metric is None:
+        return None
+    some = remaining.draw(MOST_ROWS, seed)
+    return lambda: measure_quality(*pair, some, metric, held_out=True, seed=seed, tick=lambda _: None)[0]
 
 
 def _fresh(

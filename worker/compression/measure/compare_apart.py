@@ -65,6 +65,8 @@ def open_and_compare(
         processes=processes,
         extent=comparing.extent,
         target=comparing.target,
+        remaining=opened("remaining", comparing.remaining),
+        split=comparing.split,
     )
 
 

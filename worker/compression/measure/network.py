@@ -70,7 +70,7 @@ class Network:
         names = self.outputs if outputs is None else outputs
         try:
             results = self._executable.run(names, self.fit(feed))
-            return [_front(x, self.batch_axes.get(n, 0)) for n, x in zip(names, results, strict=True)]
+            return [batch_in_front(x, self.batch_axes.get(n, 0)) for n, x in zip(names, results, strict=True)]
         except Exception as error:
             raise self._refusal(
                 f"failed on inputs {', '.join((f'{name} {list(x.shape)}' for name, x in feed.items()))}",
@@ -97,6 +97,6 @@ def _numeric(spec: TensorSpec) -> bool:
         return False
 
 
-def _front(x: Array, axis: int | None) -> Array:
+def batch_in_front(x: Array, axis: int | None) -> Array:
     """Move the batch to the first axis of the result; what has none, or is of rank 0, is left as it is."""
     return np.moveaxis(x, axis, 0) if axis and isinstance(x, np.ndarray) and x.ndim > axis else x

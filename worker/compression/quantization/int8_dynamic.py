@@ -6,8 +6,9 @@
 
 in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel, in the range that the CPU
 multiplies exactly (`hardware`). Convolutions are left out: ConvInteger has no fast kernel on the CPU, and the range of
-a whole feature map has to be found on every run, so it is usually slower than float32. Subgraphs (If, Loop) stay as
-they are. Outliers behind layer normalisations can go into the weights beforehand (`smoothquant`).
+a whole feature map has to be found on every run, so it is usually slower than float32. Layers in branches
+and bodies (If, Loop) are layers as all others; what they read from outside is quantized there, once. Outliers behind
+layer normalisations of the main graph can go into the weights beforehand (`smoothquant`).
 """
 
 from dataclasses import replace
@@ -17,6 +18,7 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Dynamic
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.mapped_tensors import spill_for
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.steps.context import Context, StepResult
@@ -40,7 +42,9 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> StepRe
         )
     model, notes = raised(model, OPSET, "dynamic quantization")
     weights = weight_range(step.weight_range)
-    dynamic = Dynamic(GraphEdit(model, step.exclude), weights.limit, step.smooth)
+    dynamic = Dynamic(
+        GraphEdit(model, step.exclude, spill_for(model, context.scratch)), weights.limit, step.smooth
+    )
     result = step_result(
         model,
         dynamic.decisions(),

@@ -60,6 +60,10 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)
     result.details.update(samples=len(samples), seed=context.seed, **calibrate(static, settings, next(parts)))
     result.notes.extend(static.unvarying())
+    if static.unreached:
+        layers = static.decisions()
+        result.details["layers"] = report_rows(layers)
+        result = replace(result, changed=len(changed_nodes(layers)))
     if step.adaround:
         _learn_rounding(static, next(parts))
     if step.exclude == "auto":

@@ -18,7 +18,7 @@ from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
 from worker.compression.ir.values import tensor_of
 from worker.compression.layers.input_moments import Moments, moments
-from worker.compression.layers.linear import Linear
+from worker.compression.layers.linear import Linear, is_observable
 from worker.compression.quantization.weights import bit_unpacking
 from worker.compression.quantization.weights.block_affine import Fitted, Grid, fit_range
 from worker.compression.quantization.weights.eligibility import (
@@ -66,6 +66,8 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     writer = NBitsWriter(model, MappedTensors(context.scratch / "weights.data"))
     chosen = first_readers(layers, decisions)
     name_twins(chosen, rows)
+    if step.method == "gptq":
+        result.notes.extend(_rounded_blindly(chosen, model))
     for rounded in _rounded(chosen, model, step, context):
         release(rounded.layer.weight)
         rows[str(rounded.layer.node.name)].update(_written(rounded, writer))
@@ -81,6 +83,18 @@ class Rounded:
     weight_error: float
     output_error: float | None
     dead_inputs: int
+
+
+def _rounded_blindly(layers: list[WeightLayer], model: ir.Model) -> list[str]:
+    """That GPTQ knows nothing of what reaches some products."""
+    inside = [
+        layer.linear.name for layer in layers if layer.linear is not None and not _is_observed(layer, model)
+    ]
+    if not inside:
+        return []
+    return [
+        f"Rounded without data, as subgraphs read their weights, which are not observed: {', '.join(inside)}."
+    ]
 
 
 def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
@@ -118,7 +132,7 @@ def _rounded(
     layers: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context
 ) -> Iterator[Rounded]:
     """Round all layers, each when the one before is written. With GPTQ the sums are those of the float model."""
-    fitted = [layer for layer in layers if step.method == "gptq" and layer.linear is not None]
+    fitted = [layer for layer in layers if step.method == "gptq" and _is_observed(layer, model)]
     if fitted:
         lines = [layer.linear for layer in fitted if layer.linear is not None]
         for layer, (_, sums) in zip(fitted, _moments(model.clone(), lines, step, context), strict=True):
@@ -127,6 +141,10 @@ def _rounded(
     for number, layer in enumerate(rest):
         yield _round(layer, None, step)
         context.progress.advance((len(fitted) + number + 1) / len(layers))
+
+
+def _is_observed(layer: WeightLayer, model: ir.Model) -> bool:
+    return layer.linear is not None and is_observable(layer.linear, model)
 
 
 def _moments(

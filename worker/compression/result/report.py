@@ -79,6 +79,7 @@ def assemble(
         target=target,
         portability=portability(artifact, options.processes),
         energy=measured.energy,
+        robustness=measured.robustness,
         environment=measured.environment,
         notes=[
             *measured.notes,

@@ -15,6 +15,7 @@ from worker.compression.data.samples import Fed
 from worker.compression.data.trimming import trimmed
 from worker.compression.ir.arrays import Array
 from worker.compression.machine.threads import usable_threads
+from worker.compression.runtime.inner_values import with_ways_out
 from worker.compression.runtime.session import open_cpu_session
 
 MAX_BATCH = 32
@@ -48,13 +49,15 @@ class ObservedBatch:
 
 
 class Observer:
-    """The observed values become extra outputs of the graph; graph inputs are taken from the feeds."""
+    """The observed values become extra outputs of the graph, those of branches and bodies by a way out; graph inputs
+    are taken from the feeds."""
 
     def __init__(self, model: ir.Model, values: list[str]) -> None:
         """Raises `Refusal` `model_does_not_run`."""
         self._model, self.values = model, values
         self._widths = widths(model)
-        self._session = _session(model, values)
+        opened, self._ways = with_ways_out(model, values)
+        self._session = _session(opened, [self._led_out(name) for name in values])
 
     def run(
         self, samples: Batches, size: int | None = None, *, checked: bool = False
@@ -81,13 +84,21 @@ class Observer:
         """Run one batch, and return the values of it as they are. Raises `model_does_not_run`."""
         return self._once(fed).values
 
+    def _led_out(self, name: str) -> str:
+        return str(self._ways[name].output.name) if name in self._ways else name
+
     def _once(self, fed: Fed) -> ObservedBatch:
         feeds = fed.feeds
         computed = [name for name in self.values if name not in feeds]
         try:  # run(None or []) would compute every output
-            results = self._session.run(computed, feeds) if computed else []
+            outer = [self._led_out(name) for name in computed]
+            results = self._session.run(outer, feeds) if computed else []
         except Exception as error:  # ONNX Runtime's own types, which have no common base
             raise _broken(error) from error
+        results = [
+            self._ways[name].read(x) if name in self._ways else x
+            for name, x in zip(computed, results, strict=True)
+        ]
         all_values = feeds | dict(zip(computed, results, strict=True))
         values = [all_values[name] for name in self.values]
         if fed.padded:

@@ -22,7 +22,7 @@ from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.layers.sparsity_pattern import Structure, pattern_order
-from worker.compression.sparsity.eligibility import SHOWN, SparsityLayers, sparsity_layers
+from worker.compression.sparsity.eligibility import INSIDE, SHOWN, SparsityLayers, sparsity_layers
 from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import zeros_targets
@@ -186,10 +186,12 @@ def _sparsify(
 
 def _notes(step: Sparsity, layers: SparsityLayers) -> list[str]:
     notes = []
-    if layers.skipped:
-        listed = ", ".join(f"{layer.name} ({why})" for layer, why in layers.skipped[:SHOWN])
-        more = ", …" if len(layers.skipped) > SHOWN else ""
-        notes.append(f"Skipped, {step.structure} does not fit {len(layers.skipped)}: {listed}{more}.")
+    inside = [layer.name for layer, why in layers.skipped if why == INSIDE]
+    if inside:
+        notes.append(f"Skipped, as {INSIDE}: {_listed(inside)}.")
+    unfit = [f"{layer.name} ({why})" for layer, why in layers.skipped if why != INSIDE]
+    if unfit:
+        notes.append(f"Skipped, {step.structure} does not fit {len(unfit)}: {_listed(unfit)}.")
     wide = [layer.name for layer in layers.taken if layer.shape[2] > MAX_HESSIAN_INPUTS]
     if wide and step.criterion in ("wanda", "hessian"):
         notes.append(
@@ -197,6 +199,10 @@ def _notes(step: Sparsity, layers: SparsityLayers) -> list[str]:
             "moments do not fit into memory."
         )
     return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _details(

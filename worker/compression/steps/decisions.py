@@ -11,6 +11,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.report import RequirementResult
 from worker.compression.graph.facts.facts import quantized_nodes
 from worker.compression.graph.nodes.weights import Weight, weights_of
+from worker.compression.ir.values import all_nodes
 from worker.compression.steps.context import StepResult
 
 SHOWN = 8
@@ -99,14 +100,7 @@ def why_not(model: ir.Model, layers: list[LayerDecision]) -> str:
     if layers:
         reasons = Counter(f"{layer.node.op_type}: {layer.reason}" for layer in layers)
         return f"none of {len(layers)} could be taken ({_listed(reasons)})."
-    operators = Counter(node.op_type for node in model.graph)
-    return f"the model has {_listed(operators)}{left_inside(model)}."
-
-
-def left_inside(model: ir.Model) -> str:
-    """That nodes in subgraphs stay as they are, in brackets, where there are some."""
-    inside = sum(len(graph) for graph in model.graphs()) - len(model.graph)
-    return f" (and {inside} nodes in subgraphs, which stay as they are)" if inside else ""
+    return f"the model has {_listed(Counter(node.op_type for node in all_nodes(model)))}."
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.edit import new_constant
+from worker.compression.ir.edit import new_constant, remove_constant
 from worker.compression.ir.values import array_of
 
 HALF: Final = 0.5
@@ -121,7 +121,7 @@ class CodebookWriter:
     def _read(self, weight: ir.Value, made: ir.Node) -> None:
         """Let every reader of the weight read the last node's result, under the weight's name."""
         value = made.outputs[0]
-        self.model.graph.initializers.pop(str(weight.name))
+        remove_constant(weight)
         value.shape, value.dtype, value.name = weight.shape, ir.DataType.FLOAT, weight.name
         weight.replace_all_uses_with(value)
 

@@ -84,6 +84,8 @@ def test_a_model_compared_with_itself_has_not_moved(tmp_path: Path) -> None:
     assert found.environment.cores >= 1
     assert {"python", "onnx", "onnxruntime", "numpy", "winnow"} <= set(found.environment.versions)
     assert any("48 evaluation samples" in note for note in found.notes)
+    assert found.robustness is not None
+    assert found.robustness.neighbours.data == "evaluation"
 
 
 def test_a_model_that_moved_is_seen_to_have_moved(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.report import Energy, Environment, Latency, Pair, Parity, Quality
+from winnow.contract.robustness import Robustness
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.source import Source
 from worker.compression.measure.extent import WHOLE, Extent
@@ -69,6 +70,7 @@ class Comparison:
     environment: Environment
     notes: list[str]
     energy: Energy | None = None
+    robustness: Robustness | None = None
 
 
 COMPARISON: Final = TypeAdapter(Comparison)
@@ -76,7 +78,8 @@ COMPARISON: Final = TypeAdapter(Comparison)
 
 @dataclass(frozen=True)
 class Comparing:
-    """What `compare` is given, with data that is still to be opened for these `inputs`."""
+    """What `compare` is given, with data that is still to be opened for these `inputs`. `remaining` are rows of the
+    evaluation data that no step used, where some were; `split`: its part of a split judges."""
 
     baseline: Path
     candidate: Path
@@ -90,6 +93,8 @@ class Comparing:
     max_unpacked_bytes: int
     extent: Extent = WHOLE
     target: Target = DEFAULT_TARGET
+    remaining: Source | None = None
+    split: bool = False
 
 
 class MeasuringProcesses(Protocol):

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
-from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.edit import GraphEdit, remove_unused
 from worker.compression.ir.operator_sets import MATMULS_AND_LSTM
 from worker.compression.layers.channel_statistics import MAX_SAMPLES, Channels, input_channels
-from worker.compression.layers.linear import Linear, linear
+from worker.compression.layers.linear import Linear, is_observable, linear
 from worker.compression.quantization.integer.eligibility import is_plain_gemm
 from worker.compression.quantization.integer.embeddings import quantize_embeddings, select_embeddings
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
@@ -40,7 +39,7 @@ class Dynamic:
 
     def observe(self, samples: Samples, seed: int) -> None:
         """Look at what is smoothed. Raises what `Observer` raises."""
-        layers = _smoothable(changed_nodes(_select(self.edit)[0]))
+        layers = _smoothable(self.edit, changed_nodes(_select(self.edit)[0]))
         self.channels = input_channels(self.edit.model, layers, samples.draw(MAX_SAMPLES, seed))
 
     def quantized(self, report_progress: Callable[[float], None] = lambda _: None) -> ir.Model:
@@ -49,14 +48,14 @@ class Dynamic:
         products, embeddings = _select(edit)
         nodes = changed_nodes(products)
         if self.alpha is not None:
-            smooth(edit, _smoothable(nodes), self.channels, self.alpha)
+            smooth(edit, _smoothable(edit, nodes), self.channels, self.alpha)
         writer = IntegerWriter(edit, self.limit)
         quantize_embeddings(writer, embeddings)
         for number, node in enumerate(nodes, 1):
             writer.write(node)
             report_progress(number / len(nodes))
         unfuse_skip_layernorms(edit)
-        passes.RemoveUnusedNodesPass()(edit.model)
+        remove_unused(edit.model)
         return edit.model
 
 
@@ -64,15 +63,17 @@ def _select(edit: GraphEdit) -> tuple[list[LayerDecision], list[LayerDecision]]:
     """Products and recurrent layers; tables."""
     products = [
         LayerDecision(node, _why_ineligible(edit, node))
-        for node in edit.graph
+        for node in edit.nodes()
         if node.domain in ("", "ai.onnx") and node.op_type in MATMULS_AND_LSTM
     ]
     return products, select_embeddings(edit, changed_nodes(products))
 
 
-def _smoothable(nodes: Iterable[ir.Node]) -> list[Linear]:
-    """Behind layer normalisations alone: elsewhere it costs a Mul over wider values, and wins less."""
-    return [layer for layer in filter(None, map(linear, nodes)) if behind_normalisation(layer)]
+def _smoothable(edit: GraphEdit, nodes: Iterable[ir.Node]) -> list[Linear]:
+    """Behind layer normalisations alone: elsewhere it costs a Mul over wider values, and wins less. What subgraphs
+    compute is not observed."""
+    layers = [layer for layer in filter(None, map(linear, nodes)) if is_observable(layer, edit.model)]
+    return [layer for layer in layers if behind_normalisation(layer)]
 
 
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:

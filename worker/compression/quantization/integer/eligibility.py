@@ -11,17 +11,20 @@ Joining, carrying and clipping nodes are kept only where they connect quantized 
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import Final
 
 import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
 from worker.compression.ir.values import input_at, required_input
+from worker.compression.runtime.inner_values import observable_inside
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
 from worker.compression.steps.eligibility import why_ineligible
 
 WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
 """What `int8_static` and `int8` look for, as a refusal says it."""
+INSIDE: Final = "its values, in a branch or the body of a loop, cannot be observed"
 FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
 """Have weights, but no integer kernel that reads Q/DQ pairs: counted, never changed."""
 JOINING = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"})
@@ -73,14 +76,15 @@ class Selection:
 def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> Selection:
     """Choose what is quantized. `float_reasons`: why the layer of that name stays float, besides the excluded ones."""
     float_reasons = float_reasons or {}
+    inner = observable_inside(edit.model)
     layers = [
-        LayerDecision(node, _why_ineligible(edit, node) or float_reasons.get(str(node.name)))
-        for node in edit.graph
+        LayerDecision(node, _why_ineligible(edit, node, inner) or float_reasons.get(str(node.name)))
+        for node in edit.nodes()
         if node.domain in ("", "ai.onnx") and node.op_type in MATMULS_AND_CONV | FLOAT_ONLY
     ]
     weighted = {layer.node for layer in layers if layer.reason is None}
-    nodes = _connected(edit, weighted)
-    return Selection(layers, frozenset(nodes), list(_values(edit.graph, nodes)))
+    nodes = _connected(edit, weighted, inner)
+    return Selection(layers, frozenset(nodes), list(_values(edit, nodes)))
 
 
 def weight_axis(node: ir.Node) -> int | None:
@@ -99,12 +103,25 @@ def weight_axis(node: ir.Node) -> int | None:
     return None
 
 
-def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
+def _is_observed(edit: GraphEdit, node: ir.Node, inner: Set[ir.Value]) -> bool:
+    """Whether all that it reads and gives can be observed."""
+    if node.graph is edit.graph:
+        return True
+    data = [value for value in node.inputs if value is not None and value.const_value is None]
+    return all(value in inner or value.graph is edit.graph for value in (*data, *node.outputs))
+
+
+def _why_ineligible(edit: GraphEdit, node: ir.Node, inner: Set[ir.Value]) -> str | None:
     lacks_kernel = (
         f"{node.op_type} has no integer kernel for Q/DQ pairs" if node.op_type in FLOAT_ONLY else None
     )
+    inside = None if _is_observed(edit, node, inner) else INSIDE
     return why_ineligible(
-        node, node.inputs[1:2], edit.exclude, operator=lacks_kernel, rule=lambda: _why_no_kernel(node)
+        node,
+        node.inputs[1:2],
+        edit.exclude,
+        operator=lacks_kernel or inside,
+        rule=lambda: _why_no_kernel(node),
     )
 
 
@@ -132,12 +149,13 @@ def is_plain_gemm(node: ir.Node) -> bool:
     return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)
 
 
-def _connected(edit: GraphEdit, weighted: set[ir.Node]) -> set[ir.Node]:
+def _connected(edit: GraphEdit, weighted: set[ir.Node], inner: Set[ir.Value]) -> set[ir.Node]:
     """Collect the weighted nodes and all between them: drop what hangs loose until nothing does."""
     between = {
         node
-        for node in edit.graph
+        for node in edit.nodes()
         if node.domain in ("", "ai.onnx")
+        and _is_observed(edit, node, inner)
         and (node.op_type in JOINING | CLIPPING or carries(node))
         and edit.may_change(node)
     }
@@ -166,9 +184,9 @@ def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
     return enough and any(use.node in nodes for use in node.outputs[0].uses())
 
 
-def _values(graph: ir.Graph, nodes: set[ir.Node]) -> Iterator[ir.Value]:
+def _values(edit: GraphEdit, nodes: set[ir.Node]) -> Iterator[ir.Value]:
     seen: set[ir.Value] = set()
-    for node in graph:
+    for node in edit.nodes():
         if node not in nodes:
             continue
         for value in (*_data_inputs(node), *_data_outputs(node, nodes)):

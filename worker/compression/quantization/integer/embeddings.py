@@ -27,7 +27,7 @@ MIN_TABLE_NUMBERS: Final = 1 << 16
 def select_embeddings(
     edit: GraphEdit, products: Collection[ir.Node] = (), float_reasons: Mapping[str, str] | None = None
 ) -> list[LayerDecision]:
-    """Decide about every Gather of the main graph with a float32 table [rows, n].
+    """Decide about every Gather with a float32 table [rows, n], those of branches and bodies too.
 
     A table that other nodes read as floats too stays; `products` are those that read integers. `float_reasons` says by
     name why a Gather stays float, besides the excluded ones.
@@ -35,7 +35,7 @@ def select_embeddings(
     float_reasons = float_reasons or {}
     layers = [
         LayerDecision(node, _why_ineligible(edit, node) or float_reasons.get(str(node.name)))
-        for node in edit.graph
+        for node in edit.nodes()
         if node.op_type == "Gather" and node.domain in ("", "ai.onnx") and _table(node) is not None
     ]
     taken = {*products, *(layer.node for layer in layers if layer.reason is None)}

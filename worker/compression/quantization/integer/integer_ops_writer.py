@@ -8,6 +8,7 @@ import onnx_ir as ir
 from worker.compression.ir.affine import quantized_weight, weight_scales
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, insert_behind
+from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.values import array_of, input_at, required_input
 from worker.compression.quantization.integer.hardware import FULL_LIMIT
 
@@ -93,6 +94,7 @@ class IntegerWriter:
             alone = all(use.node.op_type == "Gather" for use in table.uses())
             limit = FULL_LIMIT if alone else self._limit
             self._stored[table] = self._quantize(str(table.name), array_of(table), 0, limit)
+            release(table)
         integers, scales = self._stored[table]
         if table not in self._row_scales:
             by_row = array_of(scales)[:, None]
@@ -124,11 +126,12 @@ class IntegerWriter:
             if transposed and weight in self._stored:
                 stored, scales = self._stored[weight]
                 turned = self._edit.new_node("Transpose", [stored], f"{stored.name}_turned")
-                self._graph.insert_before(node, turned)
+                self._graph.insert_before(node if node.graph is self._graph else self._graph[0], turned)
                 integers = turned.outputs[0]
             else:
                 array = array_of(node.inputs[1]).T if transposed else array_of(node.inputs[1])
                 integers, scales = self._quantize(str(weight.name), array, 1, self._limit)
+                release(weight)
             zeros = np.zeros_like(array_of(scales), np.int8)
             zero_points = self._edit.new_constant(f"{weight.name}_zero_point", zeros)
             self._weights[key] = [integers, scales, zero_points]

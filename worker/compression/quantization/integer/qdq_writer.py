@@ -27,7 +27,7 @@ from worker.compression.ir.affine import (
 )
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, insert_behind
-from worker.compression.ir.values import input_at, required_input
+from worker.compression.ir.values import graph_of, input_at, required_input
 from worker.compression.quantization.integer.eligibility import Selection, pads_zeros, weight_axis
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, Target
 
@@ -50,7 +50,8 @@ class QdqWriter:
         self._edit, self._graph, self._limit = edit, edit.graph, weight_limit
         self._limits = limits or {}
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
-        self._written: dict[tuple[ir.Value, tuple[int, int, bool, bool, bytes]], ir.Value] = {}
+        self._stored: dict[tuple[ir.Value, tuple[int, int, bool, bool, bytes]], list[ir.Value]] = {}
+        self._written: dict[tuple[ir.Value, ir.Graph], ir.Value] = {}
         self.rows: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         """int8 [rows, n] and scales [rows], of float weights [rows, n] that are products' transposed ones."""
 
@@ -63,7 +64,7 @@ class QdqWriter:
         for value in selection.values:
             self._write_activation(value, selection)
         values = set(selection.values)
-        for node in [n for n in self._graph if n in selection.nodes and n.outputs[0] in values]:
+        for node in [n for n in self._edit.nodes() if n in selection.nodes and n.outputs[0] in values]:
             if pads_zeros(node):
                 self._pad_integers(node)
 
@@ -95,16 +96,31 @@ class QdqWriter:
             [guard.outputs[0] if guard else value, scale, zero_point],
             f"{value.name}_quantized",
         )
-        dequantize = self._edit.new_node(
-            "DequantizeLinear", [quantize.outputs[0], scale, zero_point], f"{value.name}_dequantized"
+        quantize.outputs[0].shape, quantize.outputs[0].dtype = value.shape, self._integers
+        insert_behind(self._graph, value, [*([guard] if guard else []), quantize])
+        home = graph_of(quantize)
+        is_output = value.is_graph_output() and value.producer() in selection.nodes
+        graphs = dict.fromkeys([home, *(graph_of(use.node) for use in uses)])
+        for graph in graphs:
+            own = [use for use in uses if use.node.graph is graph]
+            if own or (graph is home and is_output):
+                dequantized = self._dequantized(value, quantize, graph)
+                for use in own:
+                    use.node.replace_input_with(use.idx, dequantized)
+                if graph is home and is_output:
+                    self._take_output(value, dequantized, graph)
+
+    def _dequantized(self, value: ir.Value, quantize: ir.Node, graph: ir.Graph) -> ir.Value:
+        """What a graph reads in place of the value: kernels for integers are found within one graph alone."""
+        node = self._edit.new_node(
+            "DequantizeLinear", [quantize.outputs[0], *quantize.inputs[1:]], f"{value.name}_dequantized"
         )
-        quantize.outputs[0].shape = dequantize.outputs[0].shape = value.shape
-        quantize.outputs[0].dtype, dequantize.outputs[0].dtype = self._integers, ir.DataType.FLOAT
-        for use in uses:
-            use.node.replace_input_with(use.idx, dequantize.outputs[0])
-        insert_behind(self._graph, value, [*([guard] if guard else []), quantize, dequantize])
-        if value.is_graph_output() and value.producer() in selection.nodes:
-            self._take_output(value, dequantize.outputs[0])
+        node.outputs[0].shape, node.outputs[0].dtype = value.shape, ir.DataType.FLOAT
+        if quantize.graph is graph:
+            graph.insert_after(quantize, node)
+        else:
+            graph.insert_before(graph[0], node)
+        return node.outputs[0]
 
     def _guard(self, value: ir.Value, selection: Selection) -> ir.Node | None:
         """Make what keeps a quantization behind the float pool of a Relu."""
@@ -117,15 +133,15 @@ class QdqWriter:
         guard.outputs[0].shape, guard.outputs[0].dtype = value.shape, ir.DataType.FLOAT
         return guard
 
-    def _take_output(self, value: ir.Value, dequantized: ir.Value) -> None:
+    def _take_output(self, value: ir.Value, dequantized: ir.Value, graph: ir.Graph) -> None:
         """The graph's output keeps its name, and is now what the dequantization gives."""
         name = value.name
         value.name = self._edit.fresh_name(f"{name}_float")
         dequantized.name = name
         dequantized.type, dequantized.shape = value.type, value.shape
-        for index, output in enumerate(self._graph.outputs):
+        for index, output in enumerate(graph.outputs):
             if output is value:
-                self._graph.outputs[index] = dequantized
+                graph.outputs[index] = dequantized
 
     def _write_weights(self, node: ir.Node) -> None:
         weight, axis = _constant(node, 1), weight_axis(node)
@@ -138,18 +154,17 @@ class QdqWriter:
         four_bits = limit <= FOUR_BITS_LIMIT
         unsigned = node.op_type in self._target.unsigned_weights and not four_bits
         source, key = required_input(node, 1), (axis, limit, by_channel, unsigned, scales.tobytes())
-        if (source, key) not in self._written:
+        along = axis if by_channel else None
+        if (source, key) not in self._stored:
             stored = (ir.DataType.INT4 if four_bits else ir.DataType.INT8).numpy()
             integers = quantized_weight(weight, scales, axis, limit).astype(stored)
-            along = axis if by_channel else None
-            self._written[source, key] = self._write_weight(
-                node, 1, integers, scales, along, unsigned=unsigned
-            )
-        node.replace_input_with(1, self._written[source, key])
+            self._stored[source, key] = self._store(node, 1, integers, scales, along, unsigned=unsigned)
+        inputs, graph = self._stored[source, key], graph_of(node)
+        if (inputs[0], graph) not in self._written:
+            self._written[inputs[0], graph] = self._write_weight(node, inputs, along)
+        node.replace_input_with(1, self._written[inputs[0], graph])
         if node.op_type == "Gemm" and axis == 0 and not four_bits and self._target.tables:
-            dequantize = self._written[source, key].producer()
-            assert dequantize is not None
-            self.rows[source] = required_input(dequantize, 0), required_input(dequantize, 1)
+            self.rows[source] = inputs[0], inputs[1]
 
     def _scales(self, node: ir.Node, weight: Array, axis: int, limit: int) -> Array:
         """One for each output channel, all the same where the target takes one alone.
@@ -166,9 +181,9 @@ class QdqWriter:
         bias = _constant(node, 2)
         if bias is None or self._target.float_bias:
             return
-        units = scales * self._activation_scale(node)
-        integers = quantized_bias(bias.reshape(-1), units)
-        node.replace_input_with(2, self._write_weight(node, 2, integers, units, 0 if by_channel else None))
+        units, along = scales * self._activation_scale(node), 0 if by_channel else None
+        stored = self._store(node, 2, quantized_bias(bias.reshape(-1), units), units, along)
+        node.replace_input_with(2, self._write_weight(node, stored, along))
 
     def _activation_scale(self, node: ir.Node) -> Array:
         """Of what the layer multiplies."""
@@ -176,7 +191,7 @@ class QdqWriter:
         assert scale is not None
         return scale.numpy()
 
-    def _write_weight(
+    def _store(
         self,
         node: ir.Node,
         index: int,
@@ -185,8 +200,8 @@ class QdqWriter:
         axis: int | None,
         *,
         unsigned: bool = False,
-    ) -> ir.Value:
-        """What the node is to read in place of its input; without an axis all scales are the same."""
+    ) -> list[ir.Value]:
+        """Integers, scales and zero points, called after the node's input; without an axis all scales are the same."""
         name = required_input(node, index).name
         scales = scales if axis is not None else scales.reshape(-1)[0]
         zero_points = np.zeros(scales.shape, integers.dtype)
@@ -194,15 +209,18 @@ class QdqWriter:
             integers, zero_points = (
                 (part.astype(np.int16) + 128).astype(np.uint8) for part in (integers, zero_points)
             )
-        inputs = [
+        return [
             self._edit.new_constant(f"{name}_quantized", integers),
             self._edit.new_constant(f"{name}_scale", scales.astype(np.float32)),
             self._edit.new_constant(f"{name}_zero_point", zero_points),
         ]
-        along = {} if axis is None else {"axis": axis}
-        dequantize = self._edit.new_node("DequantizeLinear", inputs, f"{name}_dequantized", along)
-        dequantize.outputs[0].shape, dequantize.outputs[0].dtype = inputs[0].shape, ir.DataType.FLOAT
-        self._graph.insert_before(node, dequantize)
+
+    def _write_weight(self, node: ir.Node, stored: list[ir.Value], axis: int | None) -> ir.Value:
+        """What the node is to read in place of its input."""
+        name, along = str(stored[0].name).removesuffix("_quantized"), {} if axis is None else {"axis": axis}
+        dequantize = self._edit.new_node("DequantizeLinear", stored, f"{name}_dequantized", along)
+        dequantize.outputs[0].shape, dequantize.outputs[0].dtype = stored[0].shape, ir.DataType.FLOAT
+        graph_of(node).insert_before(node, dequantize)
         return dequantize.outputs[0]
 
     def _pad_integers(self, node: ir.Node) -> None:
@@ -218,10 +236,11 @@ class QdqWriter:
             node.attributes.values(),
         )
         pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, self._integers
-        self._graph.insert_before(node, pad)
+        graph = graph_of(node)
+        graph.insert_before(node, pad)
         ir.convenience.replace_all_uses_with(padded, pad.outputs[0])
         name, value = node.name, padded.name
-        self._graph.remove([quantize, node], safe=True)
+        graph.remove([quantize, node], safe=True)
         pad.name, pad.outputs[0].name = name, value
 
 

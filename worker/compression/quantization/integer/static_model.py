@@ -5,17 +5,17 @@ Ranges are measured once: which method turns them into scales, and which layers 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import Range, round_to_nearest
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.edit import GraphEdit, remove_unused
 from worker.compression.layers.channel_statistics import Channels, input_channels
-from worker.compression.layers.linear import Linear, linear
+from worker.compression.layers.linear import Linear, is_observable, linear
 from worker.compression.quantization.calibration.activation_floor import cut_below_gates
 from worker.compression.quantization.calibration.collect import collect_distributions
 from worker.compression.quantization.calibration.histogram import Distribution, Method
@@ -27,6 +27,7 @@ from worker.compression.quantization.integer.qdq_writer import QdqWriter
 from worker.compression.quantization.preparation.bias_correction import correct_bias, mean_shift
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
 
+UNREACHED: Final = "it is in a branch or a body that no calibration sample comes to"
 MAX_NAMED = 3
 """Values that a note names."""
 
@@ -50,6 +51,7 @@ class Static:
     means: dict[str, Array] = field(default_factory=dict)
     rounded: dict[str, Array] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)
+    unreached: dict[str, str] = field(default_factory=dict)
     shared: SharedArrays = UNSHARED
     _ranges: dict[tuple[str, Method], Range] = field(default_factory=dict, repr=False)
 
@@ -60,7 +62,11 @@ class Static:
 
     def selection(self, float_reasons: Mapping[str, str] | None = None) -> Selection:
         """Choose what is quantized: `float_reasons` names layers that stay float, and says why."""
-        return select(self.edit, float_reasons)
+        return select(self.edit, self._reasons(float_reasons))
+
+    def _reasons(self, float_reasons: Mapping[str, str] | None) -> dict[str, str]:
+        """Why layers stay float, those too of branches that no sample takes."""
+        return {**self.unreached, **(float_reasons or {})}
 
     def decisions(self, float_reasons: Mapping[str, str] | None = None) -> list[LayerDecision]:
         """List all that could be quantized, tables among them, and why what stays float does."""
@@ -80,6 +86,13 @@ class Static:
         """Measure the ranges of all that is quantized when nothing more is left out. Raises what `Observer` raises."""
         selection = self.selection()
         self._measure([str(v.name) for v in map(selection.source, selection.values)], report_progress)
+        empty = {name for name, seen in self.distributions.items() if seen.low > seen.high}
+        self.unreached = {
+            str(node.name): UNREACHED
+            for node in selection.weighted
+            if node.graph is not self.model.graph
+            and {str(value.name) for value in (node.inputs[0], node.outputs[0]) if value is not None} & empty
+        }
 
     def unvarying(self) -> list[str]:
         """Name the values which never changed in a note, where there are such."""
@@ -107,7 +120,7 @@ class Static:
         """Write the model with Q/DQ nodes: `method` and `signed` in place of the usual ones, `limits` of single layers'
         weights."""
         edit = self.edit.on_clone()
-        selection = select(edit, float_reasons)
+        selection = select(edit, self._reasons(float_reasons))
         embeddings = self._embeddings(edit, selection, float_reasons)
         ranges = self._ranges_of(selection, method or self.method)
         self._adjust(edit, selection.weighted, limits or {})
@@ -115,7 +128,7 @@ class Static:
         writer = QdqWriter(edit, self.weights.limit, limits, replace(self.target, signed=signed))
         writer.write(selection, ranges)
         quantize_embeddings(IntegerWriter(edit, FULL_LIMIT, writer.rows), embeddings)
-        passes.RemoveUnusedNodesPass()(edit.model)
+        remove_unused(edit.model)
         return edit.model
 
     def _adjust(self, edit: GraphEdit, nodes: Iterable[ir.Node], limits: Mapping[str, int]) -> None:
@@ -169,8 +182,9 @@ class Static:
         self._ranges.clear()
 
     def layers(self) -> list[Linear]:
-        """List those that are quantized and are plain matrix products with a weight of their own."""
-        return list(filter(None, map(linear, self.selection().weighted)))
+        """List those of the main graph that are quantized and are plain matrix products with a weight of their own."""
+        layers = filter(None, map(linear, self.selection().weighted))
+        return [layer for layer in layers if is_observable(layer, self.model)]
 
     def input_channels(self, *, ranges: bool = True) -> dict[str, Channels]:
         """Measure the channels of each such layer's data, by its name. Raises what `Observer` raises.

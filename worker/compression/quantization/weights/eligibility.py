@@ -11,7 +11,7 @@ import onnx_ir as ir
 from worker.compression.graph.nodes.weights import weights_of
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
-from worker.compression.ir.values import array_of, tensor_of
+from worker.compression.ir.values import all_nodes, array_of, tensor_of
 from worker.compression.layers.linear import Linear, layers_by_weight
 from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision
 from worker.compression.steps.eligibility import NOT_PLAIN, why_ineligible
@@ -54,9 +54,11 @@ class WeightLayer:
 
 
 def weight_layers(model: ir.Model) -> list[WeightLayer]:
-    """Every node of the main graph that has a float weight, in order."""
+    """Every node that has a float weight, in order, those of branches and bodies too."""
     products = {reader.node: layer for layer in layers_by_weight(model) for reader in layer.readers}
-    floats = ((node, [w.value for w in weights_of(node) if w.value.dtype in FLOATS]) for node in model.graph)
+    floats = (
+        (node, [w.value for w in weights_of(node) if w.value.dtype in FLOATS]) for node in all_nodes(model)
+    )
     return [WeightLayer(node, values[0], products.get(node)) for node, values in floats if values]
 
 

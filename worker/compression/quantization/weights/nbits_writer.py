@@ -16,10 +16,10 @@ import onnx_ir as ir
 
 from winnow.contract.forecast.nbits import saves_as_planes, stored_block, width
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.edit import registered
+from worker.compression.ir.edit import registered, remove_constant
 from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import input_at, tensor_of
+from worker.compression.ir.values import graph_of, input_at, tensor_of
 from worker.compression.quantization.weights.bit_unpacking import Expansion
 from worker.compression.quantization.weights.block_affine import Fitted, Grid
 from worker.compression.weight_storage.bit_layout import pack_bits, pairs_to_planes
@@ -56,8 +56,8 @@ class NBitsWriter:
                 stored_as = self._gather(nodes[0], weight, layer)
             case _:
                 stored_as = self._products(nodes, weight, layer)
-        if not weight.uses():
-            self._model.graph.initializers.pop(str(weight.name), None)
+        if not weight.uses() and weight.is_initializer():
+            remove_constant(weight)
         new = [v.const_value for n, v in self._model.graph.initializers.items() if n not in before]
         return stored_as, sum(tensor.nbytes for tensor in new if tensor is not None)
 
@@ -77,7 +77,7 @@ class NBitsWriter:
             "block_size": stored.block,
             "accuracy_level": INT8_ARITHMETIC,
         }
-        self._model.graph.insert_before(nodes[0], expansion.nodes)
+        self._insert(nodes, expansion.nodes)
         for node in nodes:
             self._product(node, constants, attributes)
         return "MatMulNBits" + expansion.report_suffix
@@ -134,7 +134,7 @@ class NBitsWriter:
         restored.shape, restored.dtype = shape, ir.DataType.FLOAT
         for node in nodes:
             node.replace_input_with(1, restored)
-        self._model.graph.insert_before(nodes[0], expansion.nodes)
+        self._insert(nodes, expansion.nodes)
         return "DequantizeLinear" + expansion.report_suffix
 
     def _codes(self, expansion: Expansion, weight: ir.Value, layer: Quantized, codes: Array) -> ir.Value:
@@ -174,10 +174,16 @@ class NBitsWriter:
         """The last of the nodes answers what the node did, under its name."""
         old, new = node.outputs[0], nodes[-1].outputs[0]
         new.name, new.shape, new.type = old.name, old.shape, old.type
-        graph = self._model.graph
+        graph = graph_of(node)
         graph.insert_before(node, nodes)
         old.replace_all_uses_with(new, replace_graph_outputs=True)
         graph.remove(node, safe=True)
+
+    def _insert(self, readers: list[ir.Node], nodes: list[ir.Node]) -> None:
+        """Insert what computes constants for all readers: before the first, where no subgraph has to see it."""
+        graph = self._model.graph
+        before = readers[0] if readers[0].graph is graph else graph[0]
+        graph.insert_before(before, nodes)
 
     def _small(self, name: str, array: Array) -> ir.Value:
         """One constant for all layers."""

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from tests.support import robust
 from tests.support.asked import report
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import ClassQuality
 from worker.compression.result.page.blocks import Paragraph
 from worker.compression.result.page.marks import Rect
-from worker.compression.result.page.sections import classes
+from worker.compression.result.page.sections import classes, robustness
 from worker.compression.result.page.sections.per_layer import sensitivity
 from worker.compression.result.page.sections.provenance import recipe
 from worker.compression.result.page.seen import Seen
@@ -78,3 +79,16 @@ def test_a_recipe_that_is_too_long_for_a_page_is_in_the_bundle() -> None:
     said = recipe.section(long).blocks[-1]
     assert isinstance(said, Paragraph)
     assert "The bundle has it" in said.text
+
+
+def test_each_fact_of_robustness_is_a_sentence_and_what_came_in_stands_out() -> None:
+    base = subject({})
+    assert robustness.section(base) is None, "of before it was measured"
+    told = replace(base, report=base.report.model_copy(update={"robustness": robust.robustness()}))
+    drawn = robustness.section(told)
+    assert drawn is not None
+    seen = [(block.lead, block.tone) for block in drawn.blocks if isinstance(block, Paragraph)]
+    assert seen == [
+        ("Neighbours: ", "bad"), ("Padding: ", ""), ("CPUs without VNNI: ", "bad"), ("Noise: ", ""),
+        ("Unseen data: ", ""),
+    ]  # fmt: skip

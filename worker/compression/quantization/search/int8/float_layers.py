@@ -23,7 +23,7 @@ OTHERWISE = "another way was the best that was tried, and leaves it in float"
 
 def list_layers(edit: GraphEdit, winner: Candidate, *, with_data: bool) -> list[LayerDecision]:
     """List all of them, in the graph's order; those without a reason are quantized."""
-    weighted = [node for node in edit.graph if node.op_type in MATMULS_AND_CONV | FLOAT_ONLY]
+    weighted = [node for node in edit.nodes() if node.op_type in MATMULS_AND_CONV | FLOAT_ONLY]
     by_winner = {str(layer.node.name): layer.reason for layer in winner.decisions}
     static = {str(layer.node.name): layer.reason for layer in select(edit).layers}
     embeddings = {layer.node: layer.reason for layer in select_embeddings(edit, weighted)}
@@ -40,7 +40,7 @@ def list_layers(edit: GraphEdit, winner: Candidate, *, with_data: bool) -> list[
         return FLOAT_WON if winner.kind == "float" else OTHERWISE
 
     return [
-        LayerDecision(node, reason(node)) for node in edit.graph if node in weighted or node in embeddings
+        LayerDecision(node, reason(node)) for node in edit.nodes() if node in weighted or node in embeddings
     ]
 
 
