@@ -12,11 +12,12 @@ from statistics import NormalDist
 from typing import Any, Final, assert_never
 
 from winnow.contract.evaluation import AGREEMENT
-from winnow.contract.requirements import SPEED
+from winnow.contract.requirements import MEMORY, SIZE, SPEED
 from winnow.contract.search import Objective
 
 Result = dict[str, Any]
 
+COSTS: Final = SIZE | SPEED | MEMORY
 UNKNOWN: Final = 1.0
 """The violation of a requirement that could not be measured."""
 BROKEN: Final = 10.0
@@ -76,6 +77,12 @@ def speedup_interval(result: Result) -> tuple[float, float] | None:
 def violation(result: Result) -> float:
     """0 where everything that is required is met."""
     return sum(_excess(entry) for entry in result.get("requirements") or [])
+
+
+def violation_of(result: Result, *, costs: bool) -> float:
+    """As `violation`, of the requirements of size, speed and memory alone, or of all others."""
+    entries = result.get("requirements") or []
+    return sum(_excess(entry) for entry in entries if (entry["name"] in COSTS) == costs)
 
 
 def is_sure(result: Result) -> bool:
