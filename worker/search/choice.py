@@ -193,7 +193,7 @@ def _finalists(plan: Plan, ranked: list[Trial]) -> list[Trial]:
     if not plan.asks_for_time:
         return equals[:1]
     if plan.objective == "latency":
-        equals = [row for row in equals if _overlap(_result(row), best)]
+        equals = [row for row in equals if row is ranked[0] or _overlap(_result(row), best)]
     graphs = {row.graph_sha256 or row.id: row for row in reversed(equals)}
     return [row for row in equals if graphs[row.graph_sha256 or row.id] is row][:MOST_FINALISTS]
 

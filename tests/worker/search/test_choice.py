@@ -209,3 +209,11 @@ def test_costs_that_were_not_measured_are_none() -> None:
     objectives: list[Objective] = ["latency", "macs", "memory", "quality"]
     assert [cost(nothing, objective) for objective in objectives] == [None] * 4
     assert cost(result(speedup=4.0), "latency") == 0.25
+
+
+def test_what_could_not_be_timed_goes_into_the_final_where_nothing_else_meets_what_is_required() -> None:
+    small = entry("max_size_ratio", 0.5, 0.4)
+    untimed = result(size=400_000, requirements=[small]) | {"speedup": None}
+    plan = plan_of([{"kind": "float16"}], objective="latency", require=Requirements(max_size_ratio=0.5))
+    choice = choose(plan, [trial(0, result=untimed)])
+    assert (choice.kind, numbers(choice.finalists)) == ("best", [0])
