@@ -11,7 +11,8 @@ more: the best is at that edge. It is found by bisection in four parts:
     4. between the two values at that edge, or at the first where nothing is sure, down to a 128th of the range
 
 A trial that was stopped because the best so far costs no more asked too little, as if it had met what is required; one
-that is hopelessly far from that asked too much; of one that would be refused as a job nothing is known (`seen`).
+that is hopelessly far from that asked too much; of one that would be refused as a job, or was cut off, nothing is known
+(`seen`).
 
 Neither which end is the harsh one nor that results follow an order is believed: where they contradict both directions,
 or every place is refused, the search goes on without (`Unordered`).
@@ -128,7 +129,7 @@ def _between(seen: Seen, grid: list[float]) -> float | Wait | Done:
     free = [p for p in grid if low + SAME < p < high - SAME]
     runs: list[list[float]] = [[]]
     for place in free:
-        if _is_among(place, [*seen.open, *seen.refused]):
+        if _is_among(place, [*seen.open, *seen.unknown]):
             runs.append([])
         else:
             runs[-1].append(place)
@@ -144,14 +145,14 @@ def _beyond(seen: Seen, grid: list[float]) -> float | None:
         return None
     if any(p > seen.harsh + SAME for p in (*seen.meets, *seen.fails, *seen.open)):
         return None
-    behind = (p for p in grid if p > seen.harsh + SAME and not _is_among(p, seen.refused))
+    behind = (p for p in grid if p > seen.harsh + SAME and not _is_among(p, seen.unknown))
     return next(behind, None)
 
 
 def _halve(seen: Seen, gentle: float, harsh: float, snap: Callable[[float], float]) -> float | Wait | Done:
     """The middle of the widest gap in which the setting has a value."""
     inside = [p for p in seen.open if gentle < p < harsh]
-    marks = sorted([gentle, *inside, *(p for p in seen.refused if gentle < p < harsh), harsh])
+    marks = sorted([gentle, *inside, *(p for p in seen.unknown if gentle < p < harsh), harsh])
     middles = [(b - a, snap((a + b) / 2)) for a, b in pairwise(marks) if b - a > FINEST + 1e-6]
     free = [(width, middle) for width, middle in middles if not _is_among(middle, marks, 1e-9)]
     if not free:

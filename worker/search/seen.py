@@ -18,7 +18,7 @@ from worker.search.choice import harm_of
 from worker.search.measured import HOPELESS, SURE, chance, cost, doubt, violation, violation_of
 from worker.search.plan import Plan
 from worker.search.points import position_of
-from worker.search.rows import complete, in_the_air, is_refused, is_skipped
+from worker.search.rows import complete, in_the_air, is_cut_off, is_refused, is_skipped
 
 DOWN_IS_HARSH: Final = frozenset(
     {
@@ -47,13 +47,13 @@ EASED_TOLERANCE: Final = 0.01
 class Seen:
     """Where rows lie from the gentle end, 0, to the harsh one, 1; with the cost at each, or with what is violated and
     how far that may be off, or what is violated of what harsher settings ease. Of those that meet the requirements,
-    `doubtful` are not sure to meet them again; of those that are `refused` as jobs nothing is known."""
+    `doubtful` are not sure to meet them again; of those that are refused as jobs or were cut off nothing is known."""
 
     meets: list[float]
     doubtful: list[float]
     fails: list[float]
     open: list[float]
-    refused: list[float]
+    unknown: list[float]
     costs: list[tuple[float, float]]
     violations: list[tuple[float, float, float]]
     eased: list[tuple[float, float]]
@@ -82,7 +82,7 @@ class Seen:
             doubtful=turned(self.doubtful),
             fails=turned(self.fails),
             open=turned(self.open),
-            refused=turned(self.refused),
+            unknown=turned(self.unknown),
             costs=[(1 - p, price) for p, price in self.costs],
             violations=[(1 - p, far, doubt) for p, far, doubt in self.violations],
             eased=[(1 - p, far) for p, far in self.eased],
@@ -133,25 +133,24 @@ def _seen(plan: Plan, dimension: Dimension, rows: list[Trial], *, eases: bool) -
         broken = violation_of(result, costs=not eases_costs) if eases else violation(result)
         return broken + harm_of(plan, result)
 
+    unknown = [row for row in rows if is_refused(row) or is_cut_off(row)]
+    rows = [row for row in rows if not (is_refused(row) or is_cut_off(row))]
     ended = complete(rows)
     stopped = [row for row in rows if row.state == "stopped_early" and row.result and not is_skipped(row)]
-    too_large = [row for row in rows if is_skipped(row) and not is_refused(row)]
+    too_large = [row for row in rows if is_skipped(row)]
     meeting = [row for row in ended if far(row) == 0]
     too_little = [row for row in stopped if far(row) <= HOPELESS]
     if eases and eases_costs:
         too_little += too_large
     gentle = {row.number for row in [*meeting, *too_little]}
-    over = [
-        *ended,
-        *(row for row in rows if row.state in ("failed", "stopped_early") and not is_refused(row)),
-    ]
+    over = [*ended, *(row for row in rows if row.state in ("failed", "stopped_early"))]
     costs = [(place(row), cost(row.result or {}, plan.objective)) for row in [*ended, *stopped]]
     return Seen(
         meets=[place(row) for row in [*meeting, *too_little]],
         doubtful=[place(row) for row in meeting if chance(row.result or {}) < SURE],
         fails=[place(row) for row in over if row.number not in gentle],
         open=[place(row) for row in in_the_air(rows)],
-        refused=[place(row) for row in rows if is_refused(row)],
+        unknown=[place(row) for row in unknown],
         costs=[(position, price) for position, price in costs if price is not None],
         violations=[(place(row), far(row), doubt(row.result or {})) for row in ended],
         eased=[

@@ -192,10 +192,12 @@ def test_where_nothing_is_sure_the_first_edge_is_halved() -> None:
 REFUSED = {"refused": "unsupported"}
 
 
-def test_of_what_would_be_refused_as_a_job_nothing_is_known() -> None:
+def test_of_what_would_be_refused_as_a_job_or_was_cut_off_nothing_is_known() -> None:
     step = steps(PLAN, [trial(0, state="failed", params={"steps.0.amount": 0.3}, result=REFUSED)])
     assert isinstance(step, Try)
     assert step.value > 0.3
+    cut_off = trial(0, state="stopped_early", params={"steps.0.amount": 0.3}, result=None)
+    assert steps(PLAN, [cut_off]) == step
     edge = [at(1, 0.5, 500, 0.0), at(2, 0.55, 450, 0.1), at(3, 0.6, 400, 0.1)]
     middle = trial(4, state="failed", params={"steps.0.amount": 0.525}, result=REFUSED)
     assert steps(PLAN, [*edge, middle]) == Try(0.5375)
@@ -212,7 +214,8 @@ def test_where_every_place_of_the_grid_would_be_refused_others_are_drawn() -> No
 
 def test_what_was_stopped_asked_too_little_unless_it_is_hopeless() -> None:
     for drop, value in ((0.0, 0.65), (0.1, 0.2)):
-        stopped = replace(at(0, 0.3, 700, drop), state="stopped_early", share=1 / 9)
+        judged = {"share": 1 / 9, "intermediate": [[0, 700.0]]}
+        stopped = replace(at(0, 0.3, 700, drop), state="stopped_early", **judged)
         assert steps(PLAN, [stopped]) == Try(value)
 
 
