@@ -13,12 +13,12 @@ refuse it, and then the upload is what is left:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import exp, inf, log
+from math import exp, inf
 from typing import Final, Literal
 
 from app.storage.records import Trial
 from winnow.contract.recipe import MetricBounds, Requirements
-from worker.search.measured import Result, chance, cost, harm, is_sure, speedup_interval, violation
+from worker.search.measured import Result, chance, cost, gain, harm, is_sure, speedup_interval, violation
 from worker.search.plan import Plan
 from worker.search.rows import complete, trials
 
@@ -26,7 +26,6 @@ MOST_FINALISTS: Final = 3
 TELLING_SPEEDUP: Final = 1.02
 """Two sessions of one file differ by up to 2 %."""
 TELLING_CHANCE: Final = 0.05
-LEAST_COST: Final = 1e-9
 
 UNHARMED: Final = frozenset(
     {"max_metric_drop", "max_relative_drop", "min_cosine", "min_snr_db", "min_agreement"}
@@ -62,12 +61,12 @@ def _by_worth(plan: Plan, ranked: list[Trial]) -> list[Trial]:
     dearest stands for it, and to be accepted at all counts as much as e times less."""
     if plan.objective == "quality":
         return ranked
-    prices = {row.id: max(key_of(plan, row)[2], LEAST_COST) for row in ranked}
+    prices = {row.id: key_of(plan, row)[2] for row in ranked}
     known = _upload_cost(plan) if upload_meets(plan, ranked) else None
     upload = known or exp(1) * max((price for price in prices.values() if price < inf), default=1.0)
 
     def place(row: Trial) -> tuple[float, float]:
-        return harm_of(plan, _result(row)), -chance(_result(row)) * (log(upload) - log(prices[row.id]))
+        return harm_of(plan, _result(row)), -chance(_result(row)) * gain(upload, prices[row.id])
 
     return sorted(ranked, key=place)
 

@@ -7,7 +7,7 @@ How far off is told on the worse bound of the interval, but for time: a trial's 
 with care.
 """
 
-from math import sqrt
+from math import log, sqrt
 from statistics import NormalDist
 from typing import Any, Final, assert_never
 
@@ -28,6 +28,7 @@ MIN_AGREEMENT: Final = 0.95
 MIN_SNR_DB: Final = 20.0
 """Nobody who required nothing of the quality wants less (`measure/verdict/recommendation.py` has the same)."""
 SMALLEST_SCALE: Final = 0.01
+LEAST_COST: Final = 1e-9
 NORMAL: Final = NormalDist()
 SURE: Final = 0.9
 """The chance from which on nothing more is asked of a trial."""
@@ -52,6 +53,11 @@ def cost(result: Result, objective: Objective) -> float | None:
             return loss(result)
         case _:
             assert_never(objective)
+
+
+def gain(before: float, after: float) -> float:
+    """ln(before / after) of two costs; what costs less than `LEAST_COST`, nothing for example, counts as much."""
+    return log(max(before, LEAST_COST)) - log(max(after, LEAST_COST))
 
 
 def loss(result: Result) -> float | None:
