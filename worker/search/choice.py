@@ -14,6 +14,7 @@ refuse it, and then the upload is what is left:
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, inf
+from statistics import median
 from typing import Final, Literal
 
 from app.storage.records import Trial
@@ -62,7 +63,7 @@ def _by_worth(plan: Plan, ranked: list[Trial]) -> list[Trial]:
     if plan.objective == "quality":
         return ranked
     prices = {row.id: key_of(plan, row)[2] for row in ranked}
-    known = _upload_cost(plan) if upload_meets(plan, ranked) else None
+    known = _upload_cost(plan, map(_result, ranked)) if upload_meets(plan, ranked) else None
     upload = known or exp(1) * max((price for price in prices.values() if price < inf), default=1.0)
 
     def place(row: Trial) -> tuple[float, float]:
@@ -77,12 +78,12 @@ def best_cost(plan: Plan, rows: Iterable[Trial]) -> float | None:
     ended = complete(trials(rows))
     sure = [row for row in ended if is_sure(_result(row)) and harm_of(plan, _result(row)) == 0]
     costs = [price for row in sure if (price := cost(_result(row), plan.objective)) is not None]
-    upload = _upload_cost(plan) if upload_meets(plan, ended) else None
+    upload = _upload_cost(plan, map(_result, ended)) if upload_meets(plan, ended) else None
     return min([*costs, *([] if upload is None else [upload])], default=None)
 
 
-def _upload_cost(plan: Plan) -> float | None:
-    """None where that is not known before it is measured."""
+def _upload_cost(plan: Plan, results: Iterable[Result]) -> float | None:
+    """Its memory is what was measured of it beside the trials; None where its cost is not known."""
     match plan.objective:
         case "latency":
             return 1.0
@@ -90,6 +91,9 @@ def _upload_cost(plan: Plan) -> float | None:
             return float(plan.size_bytes)
         case "macs":
             return None if plan.macs is None else float(plan.macs)
+        case "memory":
+            measured = [float(memory) for each in results if (memory := each.get("memory_before_bytes"))]
+            return median(measured) if measured else None
         case _:
             return None
 
@@ -176,7 +180,7 @@ def is_better_than_upload(plan: Plan, result: Result) -> bool:
         case "quality":
             return any(measured["interval"][1] < 0 for measured in (result.get("metrics") or {}).values())
         case "size" | "macs" | "memory":
-            upload = _upload_cost(plan)
+            upload = _upload_cost(plan, [result])
             return price is not None and (upload is None or price < upload)
 
 
