@@ -75,6 +75,7 @@ def next_step(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> Step:
     """Say what to try next of a space, of which these are the rows, in whichever direction the results allow."""
     values = count(dimension)
     last = CELLS if values is None else min(CELLS, values - 1)
+    over: Step = Unordered()
     for seen, up in directed(plan, dimension, rows):
 
         def snap(position: float, up: bool = up) -> float:
@@ -82,8 +83,12 @@ def next_step(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> Step:
             return placed if up else 1 - placed
 
         step = _bisect(seen, sorted({snap(i / last) for i in range(last + 1)}), snap)
-        return Try(value_at(dimension, step if up else 1 - step)) if isinstance(step, float) else step
-    return Unordered()
+        if isinstance(step, float):
+            return Try(value_at(dimension, step if up else 1 - step))
+        if not isinstance(step, Done) or seen.gentle is not None:
+            return step
+        over = step  # nothing meets what is required, unless the harsh end is the other one
+    return over
 
 
 def least_cost(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> float | None:

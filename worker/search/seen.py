@@ -32,6 +32,8 @@ DOWN_IS_HARSH: Final = frozenset(
         "exclude",
         "max_size_ratio",
         "min_snr_db",
+        "width",
+        "depth",
     }
 )
 """Settings that compress more the lower they are, as far as names tell."""

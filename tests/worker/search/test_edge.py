@@ -230,7 +230,14 @@ def test_what_a_space_may_cost_is_its_gentlest_failure_or_on_a_straight_line_to_
 
 def test_it_is_done_where_all_or_nothing_meets_the_requirements() -> None:
     assert steps(PLAN, [at(0, 0.9, 100, 0.0)]) == Done()
-    assert steps(PLAN, [at(0, 0.1, 900, 0.1)]) == Done()
+    assert steps(PLAN, [at(0, 0.1, 900, 0.1), at(1, 0.3, 700, 0.1)]) == Done()
+
+
+def test_of_one_trial_at_the_wrong_end_it_is_not_done() -> None:
+    """Where the others were refused, nothing tells which end is the harsh one."""
+    step = steps(PLAN, [at(0, 0.1, 900, 0.1)])
+    assert isinstance(step, Try)
+    assert step.value > 0.1
 
 
 def test_only_one_ordered_setting_with_requirements_is_bisected() -> None:
