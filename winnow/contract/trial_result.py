@@ -13,6 +13,7 @@ def result_of(report: Report) -> dict[str, Any]:
         "size_bytes": report.size_bytes.after,
         "macs": None if report.macs is None else report.macs.after,
         "memory_bytes": None if report.peak_rss_bytes is None else report.peak_rss_bytes.after,
+        "memory_before_bytes": None if report.peak_rss_bytes is None else report.peak_rss_bytes.before,
         "speedup": None
         if speed is None or speed.speedup is None
         else {"value": speed.speedup, "interval": speed.speedup_interval},

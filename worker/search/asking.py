@@ -16,7 +16,7 @@ from worker.search.first import first_points
 from worker.search.plan import Plan
 from worker.search.points import Point, count, present, recipe_at, value_at
 from worker.search.promise import by_promise
-from worker.search.rows import REFUSED, trials
+from worker.search.rows import REFUSED, of_this_run, trials
 from worker.search.shares import first_share
 from worker.search.study import proposals
 
@@ -33,7 +33,7 @@ COARSE: Final = 4
 def next_row(plan: Plan, rows: Iterable[Trial], number: int, now: float) -> Trial | None:
     """Make the row of the next trial, already ended where it is ruled out before it runs. None: nothing is to be tried
     now."""
-    known = trials(rows)
+    known = of_this_run(trials(rows), plan.started_at)
     point = next(_untried(plan, _points(plan, known, number), tried(known)), None)
     return None if point is None else _row(plan, *point, number, now)
 

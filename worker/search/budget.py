@@ -5,7 +5,7 @@ from typing import Final
 
 from app.storage.records import Trial, Worker
 from worker.search.plan import Plan
-from worker.search.rows import in_the_air, is_skipped, trials
+from worker.search.rows import in_the_air, is_skipped, of_this_run, trials
 
 SHARE_OF_TRIALS: Final = 0.95
 """Of a job's progress; the rest is the final."""
@@ -20,9 +20,10 @@ def deadline(plan: Plan) -> float | None:
     return None if plan.budget.seconds is None else plan.started_at + plan.budget.seconds
 
 
-def spent(rows: Iterable[Trial]) -> int:
-    """Count the trials that the budget counts: those that were run, or will be."""
-    return sum(not is_skipped(row) for row in trials(rows))
+def spent(plan: Plan, rows: Iterable[Trial]) -> int:
+    """Count the trials that the budget counts: those that were run, or will be, since the job began for the last time
+    or to their end."""
+    return sum(not is_skipped(row) for row in of_this_run(trials(rows), plan.started_at))
 
 
 def time_is_up(plan: Plan, rows: Iterable[Trial], now: float) -> bool:
@@ -37,13 +38,13 @@ def room(plan: Plan, rows: Iterable[Trial], workers: int) -> int:
     """How many trials may be added: no more in the air than workers, nor than the budget leaves."""
     rows = list(rows)
     free = max(1, workers) - len(in_the_air(trials(rows)))
-    return max(0, free if plan.budget.trials is None else min(free, plan.budget.trials - spent(rows)))
+    return max(0, free if plan.budget.trials is None else min(free, plan.budget.trials - spent(plan, rows)))
 
 
 def is_spent(plan: Plan, rows: Iterable[Trial], now: float) -> bool:
     """Whether no further trial is begun."""
     rows = trials(rows)
-    all_tried = plan.budget.trials is not None and spent(rows) >= plan.budget.trials
+    all_tried = plan.budget.trials is not None and spent(plan, rows) >= plan.budget.trials
     return all_tried or time_is_up(plan, rows, now) or only_failures(plan, rows)
 
 
@@ -65,7 +66,7 @@ def alive(able: Collection[Worker]) -> int:
 def progress(plan: Plan, rows: Iterable[Trial], now: float) -> float:
     """From 0 to 1; the final is the last twentieth."""
     rows = trials(rows)
-    ended = spent(rows) - len(in_the_air(rows))
+    ended = spent(plan, rows) - len(in_the_air(rows))
     shares = [
         *([] if plan.budget.trials is None else [ended / plan.budget.trials]),
         *([] if plan.budget.seconds is None else [(now - plan.started_at) / plan.budget.seconds]),
@@ -77,7 +78,9 @@ def seconds_left(plan: Plan, rows: Iterable[Trial], workers: int, now: float) ->
     """Estimate when the trials are done: by the clock, or by what one took; None without either."""
     rows = trials(rows)
     times = [row.seconds for row in rows if row.seconds > 0 and not in_the_air([row])]
-    left = None if plan.budget.trials is None else plan.budget.trials - spent(rows) + len(in_the_air(rows))
+    left = (
+        None if plan.budget.trials is None else plan.budget.trials - spent(plan, rows) + len(in_the_air(rows))
+    )
     end = deadline(plan)
     estimates = [
         *([] if end is None else [end - now]),

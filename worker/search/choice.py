@@ -13,12 +13,13 @@ refuse it, and then the upload is what is left:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import exp, inf, log
+from math import exp, inf
+from statistics import median
 from typing import Final, Literal
 
 from app.storage.records import Trial
 from winnow.contract.recipe import MetricBounds, Requirements
-from worker.search.measured import Result, chance, cost, harm, is_sure, speedup_interval, violation
+from worker.search.measured import Result, chance, cost, gain, harm, is_sure, speedup_interval, violation
 from worker.search.plan import Plan
 from worker.search.rows import complete, trials
 
@@ -26,7 +27,6 @@ MOST_FINALISTS: Final = 3
 TELLING_SPEEDUP: Final = 1.02
 """Two sessions of one file differ by up to 2 %."""
 TELLING_CHANCE: Final = 0.05
-LEAST_COST: Final = 1e-9
 
 UNHARMED: Final = frozenset(
     {"max_metric_drop", "max_relative_drop", "min_cosine", "min_snr_db", "min_agreement"}
@@ -62,12 +62,12 @@ def _by_worth(plan: Plan, ranked: list[Trial]) -> list[Trial]:
     dearest stands for it, and to be accepted at all counts as much as e times less."""
     if plan.objective == "quality":
         return ranked
-    prices = {row.id: max(key_of(plan, row)[2], LEAST_COST) for row in ranked}
-    known = _upload_cost(plan) if upload_meets(plan, ranked) else None
+    prices = {row.id: key_of(plan, row)[2] for row in ranked}
+    known = _upload_cost(plan, map(_result, ranked)) if upload_meets(plan, ranked) else None
     upload = known or exp(1) * max((price for price in prices.values() if price < inf), default=1.0)
 
     def place(row: Trial) -> tuple[float, float]:
-        return harm_of(plan, _result(row)), -chance(_result(row)) * (log(upload) - log(prices[row.id]))
+        return harm_of(plan, _result(row)), -chance(_result(row)) * gain(upload, prices[row.id])
 
     return sorted(ranked, key=place)
 
@@ -78,12 +78,12 @@ def best_cost(plan: Plan, rows: Iterable[Trial]) -> float | None:
     ended = complete(trials(rows))
     sure = [row for row in ended if is_sure(_result(row)) and harm_of(plan, _result(row)) == 0]
     costs = [price for row in sure if (price := cost(_result(row), plan.objective)) is not None]
-    upload = _upload_cost(plan) if upload_meets(plan, ended) else None
+    upload = _upload_cost(plan, map(_result, ended)) if upload_meets(plan, ended) else None
     return min([*costs, *([] if upload is None else [upload])], default=None)
 
 
-def _upload_cost(plan: Plan) -> float | None:
-    """None where that is not known before it is measured."""
+def _upload_cost(plan: Plan, results: Iterable[Result]) -> float | None:
+    """Its memory is what was measured of it beside the trials; None where its cost is not known."""
     match plan.objective:
         case "latency":
             return 1.0
@@ -91,6 +91,9 @@ def _upload_cost(plan: Plan) -> float | None:
             return float(plan.size_bytes)
         case "macs":
             return None if plan.macs is None else float(plan.macs)
+        case "memory":
+            measured = [float(memory) for each in results if (memory := each.get("memory_before_bytes"))]
+            return median(measured) if measured else None
         case _:
             return None
 
@@ -177,7 +180,7 @@ def is_better_than_upload(plan: Plan, result: Result) -> bool:
         case "quality":
             return any(measured["interval"][1] < 0 for measured in (result.get("metrics") or {}).values())
         case "size" | "macs" | "memory":
-            upload = _upload_cost(plan)
+            upload = _upload_cost(plan, [result])
             return price is not None and (upload is None or price < upload)
 
 
@@ -193,7 +196,7 @@ def _finalists(plan: Plan, ranked: list[Trial]) -> list[Trial]:
     if not plan.asks_for_time:
         return equals[:1]
     if plan.objective == "latency":
-        equals = [row for row in equals if _overlap(_result(row), best)]
+        equals = [row for row in equals if row is ranked[0] or _overlap(_result(row), best)]
     graphs = {row.graph_sha256 or row.id: row for row in reversed(equals)}
     return [row for row in equals if graphs[row.graph_sha256 or row.id] is row][:MOST_FINALISTS]
 

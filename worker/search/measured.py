@@ -7,16 +7,17 @@ How far off is told on the worse bound of the interval, but for time: a trial's 
 with care.
 """
 
-from math import sqrt
+from math import log, sqrt
 from statistics import NormalDist
 from typing import Any, Final, assert_never
 
 from winnow.contract.evaluation import AGREEMENT
-from winnow.contract.requirements import SPEED
+from winnow.contract.requirements import MEMORY, SIZE, SPEED
 from winnow.contract.search import Objective
 
 Result = dict[str, Any]
 
+COSTS: Final = SIZE | SPEED | MEMORY
 UNKNOWN: Final = 1.0
 """The violation of a requirement that could not be measured."""
 BROKEN: Final = 10.0
@@ -27,6 +28,7 @@ MIN_AGREEMENT: Final = 0.95
 MIN_SNR_DB: Final = 20.0
 """Nobody who required nothing of the quality wants less (`measure/verdict/recommendation.py` has the same)."""
 SMALLEST_SCALE: Final = 0.01
+LEAST_COST: Final = 1e-9
 NORMAL: Final = NormalDist()
 SURE: Final = 0.9
 """The chance from which on nothing more is asked of a trial."""
@@ -53,6 +55,11 @@ def cost(result: Result, objective: Objective) -> float | None:
             assert_never(objective)
 
 
+def gain(before: float, after: float) -> float:
+    """ln(before / after) of two costs; what costs less than `LEAST_COST`, nothing for example, counts as much."""
+    return log(max(before, LEAST_COST)) - log(max(after, LEAST_COST))
+
+
 def loss(result: Result) -> float | None:
     """The drop of the first metric; without one, how unlike the outputs are."""
     metrics = result.get("metrics") or {}
@@ -76,6 +83,12 @@ def speedup_interval(result: Result) -> tuple[float, float] | None:
 def violation(result: Result) -> float:
     """0 where everything that is required is met."""
     return sum(_excess(entry) for entry in result.get("requirements") or [])
+
+
+def violation_of(result: Result, *, costs: bool) -> float:
+    """As `violation`, of the requirements of size, speed and memory alone, or of all others."""
+    entries = result.get("requirements") or []
+    return sum(_excess(entry) for entry in entries if (entry["name"] in COSTS) == costs)
 
 
 def is_sure(result: Result) -> bool:

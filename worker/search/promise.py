@@ -19,7 +19,7 @@ from app.storage.records import Trial
 from winnow.contract.spaces import corners
 from worker.search.choice import best_cost, harm_of
 from worker.search.edge import edge_of, least_cost
-from worker.search.measured import cost, violation
+from worker.search.measured import cost, gain, violation
 from worker.search.plan import Plan
 from worker.search.rows import in_the_air, is_skipped, trials
 from worker.search.shares import longest_training
@@ -62,10 +62,10 @@ def _promise(plan: Plan, space: int, rows: list[Trial], best: float | None) -> f
     far = min(values)[0] if values else 0.0
     far = far if edge_of(plan, space) is None else log1p(far)
     idle = len(ended) - (values.index(min(values)) + 1 if values else 0)
-    gain = _gain(plan, space, measured, best) if measured else 1.0
-    if idle > PATIENCE or gain < LEAST_GAIN:
+    hoped = _gain(plan, space, measured, best) if measured else 1.0
+    if idle > PATIENCE or hoped < LEAST_GAIN:
         return 0.0
-    return gain / (_price(plan, ended) * (1 + idle) * (1 + far))
+    return hoped / (_price(plan, ended) * (1 + idle) * (1 + far))
 
 
 def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> float:
@@ -80,7 +80,7 @@ def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> floa
     if expected is None:
         hoped = OPTIMISM if dimension is None else EDGE_OPTIMISM
         expected = min(costs, default=best) * (1 - hoped / len(rows))
-    return log(best / max(expected, 1e-9))
+    return gain(best, expected)
 
 
 def _value(plan: Plan, row: Trial) -> tuple[float, float]:

@@ -46,10 +46,10 @@ def tally(rows: list[Trial]) -> str:
 def why_over(plan: Plan, rows: list[Trial], now: float) -> list[str]:
     """Say what ended the search."""
     if only_failures(plan, rows):
-        return [f"It ended after {spent(rows)} trials, all of which failed: {_problem(rows)}."]
+        return [f"It ended after {spent(plan, rows)} trials, all of which failed: {_problem(rows)}."]
     if time_is_up(plan, rows, now):
         return [f"It ended with its {plan.budget.seconds} seconds."]
-    if plan.budget.trials is not None and spent(rows) >= plan.budget.trials:
+    if plan.budget.trials is not None and spent(plan, rows) >= plan.budget.trials:
         return [f"It ended with its {plan.budget.trials} trials."]
     return ["It ended before its budget: nothing was left that would have been worth a trial."]
 

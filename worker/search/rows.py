@@ -28,6 +28,17 @@ def is_refused(row: Trial) -> bool:
     return row.result is not None and REFUSED in row.result
 
 
+def is_cut_off(row: Trial) -> bool:
+    """Whether it was stopped without having been judged: by the end of the time, or with its job."""
+    judged = any(rung == row.rung for rung, _ in row.intermediate)
+    return row.state == "stopped_early" and not is_skipped(row) and not judged
+
+
+def of_this_run(rows: Iterable[Trial], started_at: float) -> list[Trial]:
+    """Leave out what was cut off before the job began anew: nothing is known of it, and it may be tried again."""
+    return [row for row in rows if not (is_cut_off(row) and row.created_at < started_at)]
+
+
 def undecided(rows: Iterable[Trial]) -> list[Trial]:
     """List the trials that have done a part of their epochs and may go on."""
     return [row for row in rows if row.state == "finished" and row.share < 1]

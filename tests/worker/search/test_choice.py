@@ -209,3 +209,23 @@ def test_costs_that_were_not_measured_are_none() -> None:
     objectives: list[Objective] = ["latency", "macs", "memory", "quality"]
     assert [cost(nothing, objective) for objective in objectives] == [None] * 4
     assert cost(result(speedup=4.0), "latency") == 0.25
+
+
+def test_what_could_not_be_timed_goes_into_the_final_where_nothing_else_meets_what_is_required() -> None:
+    small = entry("max_size_ratio", 0.5, 0.4)
+    untimed = result(size=400_000, requirements=[small]) | {"speedup": None}
+    plan = plan_of([{"kind": "float16"}], objective="latency", require=Requirements(max_size_ratio=0.5))
+    choice = choose(plan, [trial(0, result=untimed)])
+    assert (choice.kind, numbers(choice.finalists)) == ("best", [0])
+
+
+@pytest.mark.parametrize(("before", "kind"), [(500_000, "upload"), (700_000, "best"), (None, "best")])
+def test_what_takes_more_memory_than_the_upload_did_beside_it_is_no_better(
+    before: int | None, kind: str
+) -> None:
+    """Not known of trials of an older version."""
+    measured = result(max_drop=0.01) | {"memory_bytes": 600_000}
+    if before is not None:
+        measured |= {"memory_before_bytes": before}
+    plan = plan_of([{"kind": "float16"}], objective="memory")
+    assert choose(plan, [trial(0, result=measured)]).kind == kind

@@ -164,9 +164,58 @@ def test_no_value_is_tried_twice_however_it_is_rounded(low: float, width: float,
     assert step == Done()
 
 
+@given(st.integers(1, 40), st.integers(17, 3000), st.floats(0, 1), st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_no_whole_number_is_tried_twice_and_nothing_is_waited_for_in_vain(
+    low: int, width: int, knee: float, workers: int
+) -> None:
+    plan = plan_of([{"kind": "int8_static", "samples": {"between": [low, low + width]}}])
+    dimension, rows, waiting = edge_of(plan, 0), list[Any](), list[int]()
+    assert dimension is not None
+    while waiting or isinstance(next_step(plan, dimension, rows), Try):
+        while len(waiting) < workers and isinstance(step := next_step(plan, dimension, rows), Try):
+            assert step.value not in {row.params[dimension.path] for row in rows}
+            waiting.append(len(rows))
+            rows.append(trial(len(rows), state="waiting", params={dimension.path: step.value}))
+        number = waiting.pop()
+        place = (rows[number].params[dimension.path] - low) / width
+        made = result(size=MILLION * (1 - place / 2), drop=0.0 if place <= knee else 0.1, max_drop=0.01)
+        rows[number] = replace(rows[number], state="finished", result=made)
+    assert next_step(plan, dimension, rows) == Done()
+
+
+def test_where_nothing_is_sure_the_first_edge_is_halved() -> None:
+    rows = [at(n, 0.1 + 0.05 * n, 900 - 50 * n, 0.0005 if n < 5 else 0.1, 0.002) for n in range(7)]
+    assert steps(PLAN, rows) == Try(0.325)
+
+
+REFUSED = {"refused": "unsupported"}
+
+
+def test_of_what_would_be_refused_as_a_job_or_was_cut_off_nothing_is_known() -> None:
+    step = steps(PLAN, [trial(0, state="failed", params={"steps.0.amount": 0.3}, result=REFUSED)])
+    assert isinstance(step, Try)
+    assert step.value > 0.3
+    cut_off = trial(0, state="stopped_early", params={"steps.0.amount": 0.3}, result=None)
+    assert steps(PLAN, [cut_off]) == step
+    edge = [at(1, 0.5, 500, 0.0), at(2, 0.55, 450, 0.1), at(3, 0.6, 400, 0.1)]
+    middle = trial(4, state="failed", params={"steps.0.amount": 0.525}, result=REFUSED)
+    assert steps(PLAN, [*edge, middle]) == Try(0.5375)
+
+
+def test_where_every_place_of_the_grid_would_be_refused_others_are_drawn() -> None:
+    amounts = [round(0.1 + 0.05 * n, 4) for n in range(17)]
+    rows = [
+        trial(n, state="failed", params={"steps.0.amount": amount}, result=REFUSED)
+        for n, amount in enumerate(amounts)
+    ]
+    assert steps(PLAN, rows) == Unordered()
+
+
 def test_what_was_stopped_asked_too_little_unless_it_is_hopeless() -> None:
     for drop, value in ((0.0, 0.65), (0.1, 0.2)):
-        stopped = replace(at(0, 0.3, 700, drop), state="stopped_early", share=1 / 9)
+        judged = {"share": 1 / 9, "intermediate": [[0, 700.0]]}
+        stopped = replace(at(0, 0.3, 700, drop), state="stopped_early", **judged)
         assert steps(PLAN, [stopped]) == Try(value)
 
 
@@ -181,7 +230,14 @@ def test_what_a_space_may_cost_is_its_gentlest_failure_or_on_a_straight_line_to_
 
 def test_it_is_done_where_all_or_nothing_meets_the_requirements() -> None:
     assert steps(PLAN, [at(0, 0.9, 100, 0.0)]) == Done()
-    assert steps(PLAN, [at(0, 0.1, 900, 0.1)]) == Done()
+    assert steps(PLAN, [at(0, 0.1, 900, 0.1), at(1, 0.3, 700, 0.1)]) == Done()
+
+
+def test_of_one_trial_at_the_wrong_end_it_is_not_done() -> None:
+    """Where the others were refused, nothing tells which end is the harsh one."""
+    step = steps(PLAN, [at(0, 0.1, 900, 0.1)])
+    assert isinstance(step, Try)
+    assert step.value > 0.1
 
 
 def test_only_one_ordered_setting_with_requirements_is_bisected() -> None:

@@ -4,12 +4,13 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.storage.records import Trial
 from tests.support.searching import MILLION, Service, plan_of, result, trial
-from winnow.contract.search import Budget
+from winnow.contract.search import Budget, Objective
 from worker.search.promise import PATIENCE, by_promise
 
 PRUNING = {"kind": "channel_pruning", "amount": {"between": [0.1, 0.9]}}
@@ -138,3 +139,14 @@ def test_several_edges_are_found_within_one_budget(seed: int) -> None:
     winners = [row for row in service.trials if row.number in service.final.candidates]
     reached = min([MILLION, *((row.result or {})["size_bytes"] for row in winners)])
     assert reached <= 1.05 * best
+
+
+@pytest.mark.parametrize("objective", ["macs", "memory"])
+@pytest.mark.parametrize("macs", [None, 0, 5])
+def test_what_costs_nothing_stops_no_search(objective: Objective, macs: int | None) -> None:
+    """Of a network of tables alone nothing is multiplied."""
+    spaces = [[{"kind": "weight_only", "bits": {"any_of": [8, 4, 3]}}], [{"kind": "float16"}]]
+    plan = plan_of(*spaces, objective=objective, macs=macs)
+    free = result(max_drop=0.01) | {"macs": 0, "memory_bytes": 0}
+    service = Service(plan, lambda recipe, share: free).run()
+    assert {row.space for row in service.trials} == {0, 1} or macs is None

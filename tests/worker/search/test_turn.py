@@ -257,6 +257,24 @@ def test_a_retried_job_is_judged_anew_with_the_trials_that_it_has() -> None:
     assert [row.role for row in sorted(service.rows, key=lambda row: row.number)].count("final") == 2
 
 
+def test_a_retried_job_tries_again_what_was_cut_off_and_pays_for_it_once() -> None:
+    """Its edge lies where it would have without."""
+
+    def small(recipe: dict[str, Any], _: float) -> dict[str, Any]:
+        amount = recipe["steps"][0]["amount"]
+        return result(size=MILLION * (1 - amount), drop=0.0 if amount < 0.7 else 0.1, max_drop=0.01)
+
+    plan = plan_of([{"kind": "channel_pruning", "amount": {"between": [0.1, 0.9]}}], budget=Budget(trials=8))
+    service = Service(plan, small)
+    service.turn()
+    service.turn(cancelling=True)
+    assert [row.state for row in service.trials] == ["stopped_early"]
+    service.plan, service.job = replace(plan, started_at=service.now + 1), {}
+    service.now += 1
+    undisturbed = Service(plan, small).run()
+    assert [row.recipe for row in service.run().trials[1:]] == [row.recipe for row in undisturbed.trials]
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_no_more_is_in_the_air_than_workers_are_alive(workers: int) -> None:
     service = Service(plan_of([PRUNING, WEIGHTS], budget=Budget(trials=10)), evaluate(0), workers=workers)

@@ -114,8 +114,8 @@ def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
     typed = {value.name: value for value in proto.graph.value_info}
     for name in dict.fromkeys(values):
         if name not in known_names:
-            known = typed.get(name) or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-            proto.graph.output.append(known)
+            # of an unknown type ONNX Runtime knows it itself
+            proto.graph.output.append(typed.get(name) or onnx.ValueInfoProto(name=name))
     entries = {}
     if folder is not None:
         entries["session.model_external_initializers_file_folder_path"] = folder

@@ -102,8 +102,6 @@ class Stages:
                 value.type = value.type or ir.TensorType(
                     ir.DataType.from_numpy(values[str(value.name)].dtype)
                 )
-        for value in graph.outputs:
-            value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
         return ir.Model(graph, ir_version=self._model.ir_version)
 
     @cached_property

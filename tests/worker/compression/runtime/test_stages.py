@@ -143,3 +143,16 @@ def test_what_becomes_infinite_is_refused_with_its_layer(rows: Samples) -> None:
     problem = refusal(lambda: list(stages.run(1)))
     assert problem is not None
     assert (problem.code, problem.layer) == ("not_finite", "bad")
+
+
+def test_what_is_held_may_be_of_a_type_that_nothing_says(rows: Samples) -> None:
+    graph = model(
+        "(float[N,4] x) => (float[N,4] y) { s = Shape (x) a = Relu (x) b = Reshape (a, s) y = Reshape (b, s) }"
+    )
+    for node in graph.graph:
+        for value in node.outputs:
+            value.type = value.shape = None
+    stages = Stages(graph, [["b"], ["y"]])
+    stages.begin(rows, 7)
+    [[b]], [[y]] = stages.run(0), stages.run(1)
+    assert np.array_equal(y, b)

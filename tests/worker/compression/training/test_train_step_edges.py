@@ -250,10 +250,12 @@ def test_a_validation_that_never_was_a_number_is_no_divergence(tmp_path: Path) -
 def test_a_teacher_that_cannot_take_the_data_is_no_accident(tmp_path: Path) -> None:
     teacher = model(
         """(float[1,4] x) => (float[1,4] y) {
-            a = Reshape (x, one)
-            y = Gemm (a, w)
+            a = Reshape (x, square)
+            b = Relu (a)
+            c = Reshape (b, one)
+            y = Gemm (c, w)
         }""",
-        {"w": normal(4, 4), "one": np.array([1, 4])},
+        {"w": normal(4, 4), "square": np.array([2, 2]), "one": np.array([1, 4])},
     )
     problem = refusal(lambda: done(model(LINEAR, {"w": normal(4, 4)}), tmp_path, DISTIL, teacher=teacher))
     assert problem is not None
