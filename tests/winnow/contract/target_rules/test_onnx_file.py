@@ -193,3 +193,8 @@ def test_what_no_onnx_writes_is_an_error_in_words(content: bytes, reason: str) -
     with pytest.raises(ValueError, match=reason) as error:
         graph_of_bytes(content)
     assert type(error.value) is ValueError
+
+
+def test_a_file_of_zeros_is_an_error_at_its_first_byte() -> None:
+    with pytest.raises(ValueError, match="byte 0 begins no field: there is no field 0"):
+        graph_of_bytes(bytes(1 << 20))
