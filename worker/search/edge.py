@@ -102,11 +102,12 @@ class Seen:
         return min((p for p in self.fails if self.gentle is None or p > self.gentle), default=None)
 
     def reversed(self) -> "Seen":
-        return Seen(
-            *([1 - p for p in places] for places in (self.meets, self.doubtful, self.fails, self.open)),
-            costs=[(1 - p, price) for p, price in self.costs],
-            violations=[(1 - p, far, doubt) for p, far, doubt in self.violations],
+        meets, doubtful, fails, untried = (
+            [1 - p for p in places] for places in (self.meets, self.doubtful, self.fails, self.open)
         )
+        costs = [(1 - p, price) for p, price in self.costs]
+        violations = [(1 - p, far, doubt) for p, far, doubt in self.violations]
+        return Seen(meets, doubtful, fails, untried, costs, violations)
 
     def strictly(self) -> "Seen":
         """What is doubtful does not meet the requirements."""
