@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from math import isfinite, prod
 from typing import Final
 
@@ -20,6 +21,7 @@ MAX_ZERO_BYTES: Final = 1 << 20
 """Of a constant that is looked through for anything but zeros."""
 MAX_NUMBERS: Final = 2**63 - 1
 """Of a tensor."""
+MAX_RANK: Final = 64
 MAX_LISTED: Final = 16
 """Numbers of an attribute that are kept."""
 MAX_TEXT: Final = 200
@@ -149,7 +151,7 @@ def _read_attribute(
             case 6 | 11:
                 graphs.append(graph_of(content, *span, level + 1))
             case 8 if len(ints) < MAX_LISTED:
-                ints += _numbers(content, at, span)
+                ints += islice(_numbers(content, at, span), MAX_LISTED)
     if ints:
         value = ints[:MAX_LISTED]
     if value is not None:
@@ -180,18 +182,18 @@ def _tensor(content: Bytes, begin: int, end: int) -> Tensor:
     zero: bool | None = None
     for number, (tag_at, _), span in fields(content, begin, end):
         match number:
-            case 1:
-                shape += _numbers(content, tag_at, span)
+            case 1 if len(shape) <= MAX_RANK:
+                shape += islice(_numbers(content, tag_at, span), MAX_RANK + 1)
             case 2:
                 dtype = varint(content, span[0])[0]
-            case 5 | 7:
+            case 5 | 7 if span[1] - span[0] <= MAX_ZERO_BYTES:
                 zero = zero is not False and not any(_numbers(content, tag_at, span))
             case 8:
                 name = text_of(content, span)
             case 9 if span[1] - span[0] <= MAX_ZERO_BYTES:
                 zero = not any(content[slice(*span)])
-    if prod(shape) > MAX_NUMBERS:
-        raise ValueError(f"the tensor at byte {begin} is to have more numbers than any file")
+    if len(shape) > MAX_RANK or prod(shape) > MAX_NUMBERS:
+        raise ValueError(f"the tensor at byte {begin} is to have more dimensions or numbers than any file")
     return Tensor(name, DTYPES.get(dtype), shape, zero)
 
 

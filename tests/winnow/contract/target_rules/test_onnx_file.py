@@ -186,8 +186,9 @@ def node_of(*fields: bytes) -> bytes:
         (node_of(field(5, field(1, b"a") + bytes([2 << 3, 3]))), "number of 4 bytes"),
         (node_of(field(3, b"\xff\xfe")), "no UTF-8"),
         (field(7, field(5, bytes([1 << 3, *[255] * 8, 127]) * 2)), "numbers"),
+        (field(7, field(5, field(1, bytes([1]) * 70))), "dimensions"),
     ],
-    ids=["float as varint", "name", "size"],
+    ids=["float as varint", "name", "size", "rank"],
 )
 def test_what_no_onnx_writes_is_an_error_in_words(content: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as error:
