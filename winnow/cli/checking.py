@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from winnow.cli.exits import NOT_MET
-from winnow.cli.screen import out, print_result, table
+from winnow.cli.screen import clean, out, print_result, table
 from winnow.cli.shared import Json
 from winnow.contract.nearest import did_you_mean
 from winnow.contract.target import CHECKED
@@ -76,7 +76,8 @@ def _read(model: Path) -> CheckedGraph:
 def _show(check: TargetCheck) -> None:
     rules = rules_of(check.target)
     print_result(f"{check.target}: {rules.title}, {check.as_of}")
-    print_result(f"{'It runs' if check.runs else 'It cannot run'} there by the rules. {check.summary}")
+    runs = "It runs" if check.runs else "It cannot run"
+    print_result(clean(f"{runs} there by the rules. {check.summary}"))
     rows = [
         (it.node or "-", it.operator or "the graph", it.effect.replace("_", " "), it.why)
         for it in check.findings
@@ -88,7 +89,7 @@ def _show(check: TargetCheck) -> None:
     if hidden > 0:
         print_result(f"And {hidden} more (--json).")
     for line in _sources(check):
-        print_result(line)
+        print_result(clean(line))
 
 
 def _sources(check: TargetCheck) -> Iterator[str]:

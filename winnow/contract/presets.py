@@ -19,7 +19,8 @@ from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.recipe import Recipe
 from winnow.contract.search import Objective, Space
 from winnow.contract.spaces import corners, dimensions
-from winnow.contract.target import JobTarget
+from winnow.contract.target import CheckedTarget, JobTarget, checked_by_rules
+from winnow.contract.target_rules.written import not_taken
 
 PRODUCTS: Final = frozenset({"MatMul", "Gemm", "LSTM"})
 MANY_PARAMETERS: Final = 20_000_000
@@ -255,6 +256,7 @@ def auto_spaces(facts: ModelFacts, request: JobRequest) -> list[Space]:
     spaces = [space for name, _ in ranked(facts, request.data, objective) for space in spaces_of(name)]
     useless = [] if _bounds_size(request) else _useless(facts, objective, request.target)
     fitted = _fitted_settings(facts, request.search.budget.seconds)
+    useless += [space for space in spaces if _is_not_taken(space, checked_by_rules(request.target))]
     chosen = {id(space): space for space in spaces if space not in useless}
     return [_with_settings(space, fitted) for space in chosen.values()]
 
@@ -264,6 +266,11 @@ def _bounds_size(request: JobRequest) -> bool:
     return any(
         limit is not None for limit in (bounds.max_size_ratio, bounds.max_size_bytes, bounds.max_memory_bytes)
     )
+
+
+def _is_not_taken(space: Space, target: CheckedTarget | None) -> bool:
+    """Whether a step of it writes what the target has no operators for."""
+    return any(not_taken(step.kind, target) for step in space.recipe.steps)
 
 
 def _useless(facts: ModelFacts, objective: Objective, target: JobTarget) -> list[Space]:

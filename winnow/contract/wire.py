@@ -22,6 +22,8 @@ def fields(content: Bytes, begin: int, end: int) -> Iterator[tuple[int, Span, Sp
     """Yield for each field its number, where all of it is, and where its content is. Raises `ValueError`."""
     while begin < end:
         tag, at = varint(content, begin)
+        if tag < 8:
+            raise ValueError(f"byte {begin} begins no field: there is no field 0")
         wire = tag & 7
         if wire == WITH_LENGTH:
             length, at = varint(content, at)

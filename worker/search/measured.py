@@ -20,8 +20,10 @@ Result = dict[str, Any]
 COSTS: Final = SIZE | SPEED | MEMORY
 UNKNOWN: Final = 1.0
 """The violation of a requirement that could not be measured."""
+NEVER: Final = frozenset({"finite_outputs", "runs_on_target"})
+"""What no result may miss, whatever was required."""
 BROKEN: Final = 10.0
-"""The violation of outputs that are NaN or infinite."""
+"""The violation of these."""
 SAME_SNR_DB: Final = 200.0
 """Of outputs that did not move; the error of float32 lies far above it."""
 MIN_AGREEMENT: Final = 0.95
@@ -147,7 +149,7 @@ def harm(result: Result) -> float:
 def _excess(entry: dict[str, Any]) -> float:
     name, limit, measured = entry["name"], float(entry["asked"]), _number(entry["measured"])
     if measured is None:
-        return 0.0 if entry["met"] else BROKEN if name == "finite_outputs" else UNKNOWN
+        return 0.0 if entry["met"] else BROKEN if name in NEVER else UNKNOWN
     low, high = (measured, measured) if name in SPEED else entry.get("interval") or (measured, measured)
     return max(0.0, limit - low if _is_least(name) else high - limit) / _scale(name, limit)
 

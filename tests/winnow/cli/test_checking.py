@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from onnx import helper
 from typer.testing import CliRunner, Result
 
 from tests.support import qdq_nets as nets
@@ -69,3 +70,17 @@ def test_a_target_without_rules_is_refused_with_those_that_have_some(quantized: 
         result = run(quantized, "--target", wrong)
         assert result.exit_code == 2
         assert hint in " ".join(result.output.replace("│", " ").split())
+
+
+def test_names_from_the_file_send_nothing_to_the_terminal(tmp_path: Path) -> None:
+    path, escape = tmp_path / "hostile.onnx", "\x1b[2J"
+    model = nets.model(
+        [helper.make_node(f"Foo{escape}", ["x"], ["y"], name=f"n{escape}", domain=f"d{escape}")],
+        inputs={"x": [f"[red]{escape}", 4]},
+    )
+    model.functions.add(name=f"f{escape}", domain="local")
+    path.write_bytes(model.SerializeToString())
+    result = run(path)
+    assert (result.exit_code, "\x1b" in result.stdout) == (0, False)
+    assert "d?[2J.Foo?[2J" in result.stdout
+    assert "'x' leaves [red]?[2J open" in " ".join(result.stdout.split())

@@ -55,6 +55,22 @@ def test_on_a_gpu_half_precision_is_a_way_to_speed() -> None:
     assert "float16" in kinds(auto_spaces(CONVOLUTIONS, request("latency", target="onnxruntime-cuda")))
 
 
+@pytest.mark.parametrize(
+    ("target", "absent", "present"),
+    [
+        ("coreml", {"int8", "int8_static", "mixed_precision", "int8_dynamic", "weight_only"}, {"float16"}),
+        ("webgpu", {"int8", "int8_static", "int8_dynamic"}, {"weight_only"}),
+        ("tensorrt", {"int8_dynamic"}, {"int8", "int8_static", "weight_only"}),
+    ],
+)
+def test_what_a_target_of_rules_has_no_operators_for_is_left_out(
+    target: str, absent: set[str], present: set[str]
+) -> None:
+    found = kinds(auto_spaces(PRODUCTS, request("quality", target=target)))
+    assert not {kind for space in found for kind in space.split()} & absent
+    assert present <= found
+
+
 @given(st.integers(1000, 10**11), st.integers(10, 10**5))
 def test_a_training_takes_a_sixth_of_the_budget_at_most(macs: int, seconds: int) -> None:
     for space in auto_spaces(model_facts(macs=macs), request("latency", seconds)):

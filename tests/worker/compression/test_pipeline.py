@@ -454,3 +454,19 @@ def test_a_target_of_rules_that_cannot_run_the_model_is_refused_before_any_work(
     problem = refused.value.problem
     assert (problem.code, problem.field) == ("target_cannot_run", "target")
     assert "leaves" in problem.detail
+
+
+def test_a_result_that_a_target_of_rules_refuses_is_not_accepted_and_not_recommended(
+    files: Digits, tmp_path: Path
+) -> None:
+    """TensorRT takes no DynamicQuantizeLinear."""
+    asked = replace(options(max_metric_drop=0.5), checked="tensorrt")
+    report = compress(files.model, recipe("int8_dynamic"), data(files), tmp_path, options=asked)
+    assert report.target is not None
+    assert not report.target.after.runs
+    missed = {entry.name: entry.why for entry in report.requirements if not entry.met}
+    assert report.outcome == "requirements_not_met"
+    assert missed.keys() == {"runs_on_target"}
+    assert "The target tensorrt cannot run the result" in (missed["runs_on_target"] or "")
+    assert report.verdict.recommend == "keep_original"
+    assert "The target tensorrt cannot run the result" in report.verdict.because

@@ -169,6 +169,7 @@ def test_a_short_timing_is_judged_by_its_value_and_all_else_on_the_worse_bound()
         ("max_metric_drop", 0.0, 0.005, 0.5),
         ("min_snr_db", 30.0, None, UNKNOWN),
         ("finite_outputs", 0.0, None, BROKEN),
+        ("runs_on_target", 0.0, None, BROKEN),
     ],
 )
 def test_a_violation_is_how_far_off_in_parts_of_the_bound(

@@ -5,15 +5,12 @@ Nothing is run. A value whose type or rank is not known breaks no rule; a rule t
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import Final
 
 from winnow.contract.target_rules.findings import MAX_FINDINGS, Finding, TargetCheck
 from winnow.contract.target_rules.graph import CheckedGraph, NodeKind
 from winnow.contract.target_rules.operator_limits import Broken, broken_limit
 from winnow.contract.target_rules.quantization import broken_quantization
 from winnow.contract.target_rules.rules import Effect, TargetRules
-
-CONTROL: Final = ("If", "Loop", "Scan")
 
 
 def check_graph(graph: CheckedGraph, rules: TargetRules, fixed: Collection[str] = ()) -> TargetCheck:

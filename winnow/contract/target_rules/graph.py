@@ -1,13 +1,16 @@
 """A graph as rules see it: its nodes, each with what is known of the values that it reads."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from winnow.contract.base import ResponseModel
 
 AttributeValue = int | float | str | list[int]
+
+STANDARD: Final = frozenset({"", "ai.onnx"})
+"""Names of ONNX's own domain."""
 
 
 class NodeInput(ResponseModel):

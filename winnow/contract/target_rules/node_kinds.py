@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from winnow.contract.target_rules.graph import NodeInput, NodeKind
+from winnow.contract.target_rules.graph import STANDARD, NodeInput, NodeKind
 from winnow.contract.target_rules.onnx_messages import Graph, Node, Tensor, Value
 
-STANDARD: Final = frozenset({"", "ai.onnx"})
 DEQUANTIZE: Final = "DequantizeLinear"
 
 

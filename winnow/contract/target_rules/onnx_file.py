@@ -8,8 +8,8 @@ import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
-from winnow.contract.target_rules.graph import CheckedGraph, OpenInput
-from winnow.contract.target_rules.node_kinds import STANDARD, Scope, kinds_of, operator_name
+from winnow.contract.target_rules.graph import STANDARD, CheckedGraph, OpenInput
+from winnow.contract.target_rules.node_kinds import Scope, kinds_of, operator_name
 from winnow.contract.target_rules.onnx_messages import Graph, graph_of, text_of
 from winnow.contract.wire import Bytes, fields, varint
 

@@ -3,9 +3,11 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from math import isfinite, prod
 from typing import Final
 
-from winnow.contract.target_rules.graph import AttributeValue
+from winnow.contract.target_rules.graph import STANDARD, AttributeValue
 from winnow.contract.wire import Bytes, Span, fields, signed, varint
 
 DTYPES: Final = {
@@ -17,6 +19,9 @@ DTYPES: Final = {
 """TensorProto.DataType → numpy's name."""
 MAX_ZERO_BYTES: Final = 1 << 20
 """Of a constant that is looked through for anything but zeros."""
+MAX_NUMBERS: Final = 2**63 - 1
+"""Of a tensor."""
+MAX_RANK: Final = 64
 MAX_LISTED: Final = 16
 """Numbers of an attribute that are kept."""
 MAX_TEXT: Final = 200
@@ -69,7 +74,10 @@ class Graph:
 
 def text_of(content: Bytes, span: Span) -> str:
     """Raises `ValueError` for what is no UTF-8."""
-    return bytes(content[slice(*span)]).decode()
+    try:
+        return bytes(content[slice(*span)]).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the name at byte {span[0]} is no UTF-8") from error
 
 
 def graph_of(content: Bytes, begin: int, end: int, level: int = 0) -> Graph:
@@ -111,7 +119,7 @@ def _node(content: Bytes, begin: int, end: int, level: int) -> Node:
         texts.get(2, []),
         attributes,
         graphs,
-        (constants or [Tensor("", None, [], None)])[0] if op == "Constant" and not domain else None,
+        (constants or [Tensor("", None, [], None)])[0] if op == "Constant" and domain in STANDARD else None,
     )
 
 
@@ -124,7 +132,8 @@ def _read_attribute(
     graphs: list[Graph],
     constants: list[Tensor],
 ) -> None:
-    """AttributeProto: 1 name, 2 f, 3 i, 4 s, 5 t, 6 g, 8 ints, 11 graphs."""
+    """AttributeProto: 1 name, 2 f, 3 i, 4 s, 5 t, 6 g, 8 ints, 11 graphs. What is infinite or no number is left out:
+    JSON has neither."""
     name, ints = "", list[int]()
     value: AttributeValue | None = None
     for number, (at, _), span in fields(content, begin, end):
@@ -132,7 +141,7 @@ def _read_attribute(
             case 1:
                 name = text_of(content, span)
             case 2:
-                value = float(struct.unpack("<f", content[slice(*span)])[0])
+                value = real if isfinite(real := _float(content, span)) else None
             case 3:
                 value = signed(varint(content, span[0])[0])
             case 4 if span[1] - span[0] <= MAX_TEXT:
@@ -142,11 +151,17 @@ def _read_attribute(
             case 6 | 11:
                 graphs.append(graph_of(content, *span, level + 1))
             case 8 if len(ints) < MAX_LISTED:
-                ints += _numbers(content, at, span)
+                ints += islice(_numbers(content, at, span), MAX_LISTED)
     if ints:
         value = ints[:MAX_LISTED]
     if value is not None:
         attributes[name] = value
+
+
+def _float(content: Bytes, span: Span) -> float:
+    if span[1] - span[0] != 4:
+        raise ValueError(f"byte {span[0]} is to begin a number of 4 bytes, and there are {span[1] - span[0]}")
+    return float(struct.unpack("<f", content[slice(*span)])[0])
 
 
 def _numbers(content: Bytes, tag_at: int, span: Span) -> Iterator[int]:
@@ -167,16 +182,18 @@ def _tensor(content: Bytes, begin: int, end: int) -> Tensor:
     zero: bool | None = None
     for number, (tag_at, _), span in fields(content, begin, end):
         match number:
-            case 1:
-                shape += _numbers(content, tag_at, span)
+            case 1 if len(shape) <= MAX_RANK:
+                shape += islice(_numbers(content, tag_at, span), MAX_RANK + 1)
             case 2:
                 dtype = varint(content, span[0])[0]
-            case 5 | 7:
+            case 5 | 7 if span[1] - span[0] <= MAX_ZERO_BYTES:
                 zero = zero is not False and not any(_numbers(content, tag_at, span))
             case 8:
                 name = text_of(content, span)
             case 9 if span[1] - span[0] <= MAX_ZERO_BYTES:
                 zero = not any(content[slice(*span)])
+    if len(shape) > MAX_RANK or prod(shape) > MAX_NUMBERS:
+        raise ValueError(f"the tensor at byte {begin} is to have more dimensions or numbers than any file")
     return Tensor(name, DTYPES.get(dtype), shape, zero)
 
 
@@ -200,10 +217,11 @@ def _value(content: Bytes, begin: int, end: int) -> Value:
 
 
 def _dimension(content: Bytes, begin: int, end: int) -> int | str:
-    """Dimension: 1 dim_value, 2 dim_param; neither where nothing is known."""
+    """Dimension: 1 dim_value, 2 dim_param; neither, or a value below 0, where nothing is known."""
     for number, _, span in fields(content, begin, end):
         if number == 1:
-            return signed(varint(content, span[0])[0])
+            size = signed(varint(content, span[0])[0])
+            return "" if size < 0 else size
         if number == 2:
             return text_of(content, span)
     return ""

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8
 from winnow.contract.target import DEFAULT_TARGET
+from winnow.contract.target_rules.written import not_taken
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.feeds import benchmark_feed
@@ -64,6 +65,10 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
         layers = list_layers(edit, winner, with_data=output_error is not None)
         details = {"seed": context.seed, "chosen": winner.name, "why": "The recipe names it."}
         return _result(original, winner, layers, notes, [], details)
+    if (lacking := not_taken("int8", context.checked)) is not None:
+        return _unchanged(
+            original, edit, f"The model stays as it was: {lacking}.", with_data=output_error is not None
+        )
     accepts, required = _requirement(step, context, output_error)
     candidates = [
         Candidate("float", "float", lambda: model),
@@ -104,6 +109,12 @@ def _result(
     if winner.kind == "float":
         return StepResult(original, 0, len(layers), outcome, {"layers": report_rows(layers), **details})
     return step_result(winner.make(), layers, WANTED, [*notes, *outcome], details)
+
+
+def _unchanged(original: ir.Model, edit: GraphEdit, note: str, *, with_data: bool) -> StepResult:
+    stays = Candidate("float", "float", lambda: edit.model)
+    layers = list_layers(edit, stays, with_data=with_data)
+    return _result(original, stays, layers, [], [note], {"chosen": stays.name, "why": note})
 
 
 def _refuse(edit: GraphEdit, candidate: Candidate, *, with_data: bool) -> None:

@@ -35,6 +35,13 @@ def checked(name: CheckedTarget, timed_on: Target, before: Path, after: Path) ->
     return TargetReport(target=name, timed_on=timed_on, before=was, after=is_now)
 
 
+def refused(report: TargetReport | None) -> str | None:
+    """Say that the target cannot run the result, in words; None where it can, or is measured itself."""
+    if report is None or report.after.runs:
+        return None
+    return f"the target {report.target} cannot run the result, by its rules: {report.after.summary.removesuffix('.')}"
+
+
 def in_words(report: TargetReport) -> Iterator[str]:
     """The same in sentences."""
     yield (

@@ -21,7 +21,7 @@ from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
-from worker.compression.result.portability import checked, in_words, portability
+from worker.compression.result.portability import checked, in_words, portability, refused
 from worker.compression.upload.upload import Upload
 
 WINNOW: Final = version("winnow-service")
@@ -47,15 +47,16 @@ def assemble(
         "uncompared": measured.uncompared,
         "nan_samples": measured.nan_samples,
     }
-    requirements = judge(options.require, **figures, peak_rss_bytes=measured.peak_rss_bytes)
+    target = options.checked and checked(options.checked, options.target, upload.path, artifact)
+    refusal = refused(target)
+    requirements = judge(options.require, **figures, peak_rss_bytes=measured.peak_rss_bytes, refused=refusal)
     if options.judging == "result":  # in a search what a step aims for is a means
         requirements += [target for step in steps for target in step.targets if not target.met]
     before = upload.normal_form
-    target = options.checked and checked(options.checked, options.target, upload.path, artifact)
     return Report(
         winnow=WINNOW,
         outcome=outcome_of(options.require, requirements),
-        verdict=verdict(**figures, changed=sum(step.changed for step in steps)),
+        verdict=verdict(**figures, changed=sum(step.changed for step in steps), refused=refusal),
         requirements=requirements,
         source_sha256=upload.sha256,
         artifact_sha256=sha256_of(artifact),

@@ -156,6 +156,17 @@ def test_on_nnapi_this_node_falls_back(model: onnx.ModelProto, node: str, rule: 
     assert broken(checked("nnapi", model))[node] == rule
 
 
+def test_nnapi_takes_int8_as_a_weight_alone() -> None:
+    """op_support_helpers.cc: "We only support u8 for most of the inputs", int8 of what multiplies."""
+    nodes = [
+        helper.make_node("DequantizeLinear", ["c", "s", "z"], ["d"], name="constant"),
+        helper.make_node("Add", ["x", "d"], ["y"], name="add"),
+    ]
+    for integers, fine in ((np.int8, False), (np.uint8, True)):
+        constants = {"c": np.ones(8, integers), "s": np.float32(0.1), "z": integers(0)}
+        assert (not checked("nnapi", nets.model(nodes, constants)).findings) == fine
+
+
 def test_nnapi_takes_no_shape_that_varies() -> None:
     """microsoft/onnxruntime#11073: "Dynamic shape is not supported for now", of node after node."""
     assert not checked("nnapi", nets.float_conv(OPEN)).runs
@@ -184,6 +195,19 @@ def test_coreml_pools_in_two_dimensions_alone() -> None:
     pool = helper.make_node("MaxPool", ["x"], ["y"], name="it", kernel_shape=[2, 2, 2])
     check = checked("coreml", nets.model([pool], inputs={"x": [1, 4, 8, 8, 8]}))
     assert "taken in 2D, this one is 3D" in check.findings[0].why
+
+
+@pytest.mark.parametrize(
+    ("setting", "taken"),
+    [({}, True), ({"alpha": 1.0}, True), ({"alpha": 0.5}, False), ({"beta": 0.5}, False), ({"transA": 1}, False)],
+)  # fmt: skip
+def test_coreml_multiplies_as_it_is(setting: dict[str, Any], taken: bool) -> None:
+    """gemm_op_builder.cc: "Only support for transA == 0, alpha == 1.0 and beta == 1.0"."""
+    gemm = helper.make_node("Gemm", ["x", "w", "b"], ["y"], name="it", **setting)
+    constants = {"w": np.ones((4, 4), np.float32), "b": np.ones(4, np.float32)}
+    check = checked("coreml", nets.model([gemm], constants, inputs={"x": [4, 4]}))
+    assert (not check.findings) == taken
+    assert all("gemm_op_builder.cc" in finding.source for finding in check.findings)
 
 
 # --- WebGPU

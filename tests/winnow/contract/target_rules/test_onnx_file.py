@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.support import qdq_nets as nets
-from winnow.contract.target_rules.graph import NodeInput
+from winnow.contract.target_rules.graph import CheckedGraph, NodeInput
 from winnow.contract.target_rules.onnx_file import graph_of_bytes, graph_of_file
 
 ATTRIBUTES = st.dictionaries(
@@ -145,3 +145,57 @@ def test_the_file_is_read_without_its_weights(tmp_path: Path) -> None:
     onnx.save(nets.float_conv(), str(path), save_as_external_data=True, location="w.bin", size_threshold=0)
     (tmp_path / "w.bin").unlink()
     assert graph_of_file(path).names == ["conv", "relu"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_attribute_that_is_no_finite_number_is_left_out_since_json_has_none(value: float) -> None:
+    node = helper.make_node("Imputer", ["x"], ["y"], domain="ai.onnx.ml", replaced_value_float=value)
+    graph = graph_of_bytes(nets.model([node]).SerializeToString())
+    assert graph.kinds[0].attributes == {}
+    assert CheckedGraph.model_validate_json(graph.model_dump_json()) == graph
+
+
+def test_a_size_below_0_is_one_that_varies() -> None:
+    model = nets.float_conv([4, 4, 8, 8])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    (varying,) = graph_of_bytes(model.SerializeToString()).open_inputs
+    assert (varying.name, varying.dimensions) == ("x", ["?"])
+
+
+def test_constant_nodes_are_no_nodes_under_the_domain_s_own_name_either() -> None:
+    weight = numpy_helper.from_array(np.ones((4, 4, 1, 1), np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["w"], name="made", domain="ai.onnx", value=weight),
+        helper.make_node("Conv", ["x", "w"], ["y"], name="conv"),
+    ]
+    assert graph_of_bytes(nets.model(nodes).SerializeToString()).names == ["conv"]
+
+
+def field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def node_of(*fields: bytes) -> bytes:
+    """A file of one node."""
+    return field(7, field(1, b"".join(fields)))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (node_of(field(5, field(1, b"a") + bytes([2 << 3, 3]))), "number of 4 bytes"),
+        (node_of(field(3, b"\xff\xfe")), "no UTF-8"),
+        (field(7, field(5, bytes([1 << 3, *[255] * 8, 127]) * 2)), "numbers"),
+        (field(7, field(5, field(1, bytes([1]) * 70))), "dimensions"),
+    ],
+    ids=["float as varint", "name", "size", "rank"],
+)
+def test_what_no_onnx_writes_is_an_error_in_words(content: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as error:
+        graph_of_bytes(content)
+    assert type(error.value) is ValueError
+
+
+def test_a_file_of_zeros_is_an_error_at_its_first_byte() -> None:
+    with pytest.raises(ValueError, match="byte 0 begins no field: there is no field 0"):
+        graph_of_bytes(bytes(1 << 20))

@@ -131,3 +131,16 @@ def test_int8_tries_nothing_that_the_target_has_no_operator_for(tmp_path: Path) 
     names = [entry["name"] for entry in result.details["candidates"]]
     assert not [name for name in names if name.startswith("dynamic") or "signed" in name]
     assert broken(result.model, "qnn") == set()
+
+
+@pytest.mark.parametrize(("target", "lacking"), [("coreml", "QuantizeLinear"), ("webgpu", "QuantizeLinear")])
+def test_int8_leaves_a_model_as_it_is_where_the_target_has_no_operator_for_any_of_it(
+    target: CheckedTarget, lacking: str, tmp_path: Path
+) -> None:
+    net, x = mixed_net()
+    context = Context(tmp_path, 0, Silent(), samples(tmp_path, net, x=x), checked=target)
+    result = apply(net, Int8(kind="int8"), context)
+    assert (result.changed, result.model) == (0, net)
+    (note,) = result.notes
+    assert note.startswith("The model stays as it was: ")
+    assert f"{target} takes no {lacking}" in note

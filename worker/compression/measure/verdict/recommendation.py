@@ -6,9 +6,9 @@
               original's by at least 0.95, on so many samples that it can be told (60), or, where nothing says how to
               decode them, every output is at least 20 dB above its error
 
-Used is what changed anything, is whole, keeps the quality, and is neither slower nor larger, or clearly better in one
-of both: the speed-up's interval lies beyond `MIN_TELLING_SPEEDUP`, or the file is at most `MAX_CLEARLY_SMALLER_RATIO`
-of the original.
+Used is what changed anything, is whole, runs on the target, keeps the quality, and is neither slower nor larger, or
+clearly better in one of both: the speed-up's interval lies beyond `MIN_TELLING_SPEEDUP`, or the file is at most
+`MAX_CLEARLY_SMALLER_RATIO` of the original.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Measured:
     """`speedup`, `drop`: 95 % intervals, None where not measured. `agreement`: of the predictions of so many
     `samples` with the original's.
     `snr_db`: of the output where it is least; inf where nothing moved, None where an output could not be compared.
-    `size_ratio`: after / before."""
+    `size_ratio`: after / before. `refused`: why the target cannot run the result."""
 
     changed: int
     broken: str | None
@@ -42,6 +42,7 @@ class Measured:
     snr_db: float | None
     agreement: float | None = None
     samples: int = 0
+    refused: str | None = None
 
 
 def recommend(measured: Measured) -> tuple[Recommendation, str]:
@@ -70,6 +71,8 @@ def _against(measured: Measured) -> str | None:
         return "No step changed anything."
     if measured.broken is not None:
         return f"The result is broken: {measured.broken}."
+    if measured.refused is not None:
+        return f"{measured.refused[:1].upper()}{measured.refused[1:]}."
     if measured.drop is not None:
         low, high = measured.drop
         return None if low <= 0 else f"The quality is worse by {low:.4f} to {high:.4f} (95 %)."

@@ -37,9 +37,11 @@ def judge(
     peak_rss_bytes: Pair | None = None,
     uncompared: Mapping[str, str] = MappingProxyType({}),
     nan_samples: int = 0,
+    refused: str | None = None,
 ) -> list[RequirementResult]:
-    """Make one entry per requirement that was asked, in the contract's order, and one for what is broken, whatever was
-    asked. `uncompared`, `nan_samples`: as in `Comparison`."""
+    """Make one entry per requirement that was asked, in the contract's order, and one each for what is broken and what
+    the target cannot run, whatever was asked. `uncompared`, `nan_samples`: as in `Comparison`; `refused`: why the
+    target cannot run the result."""
     judges: dict[str, Callable[[Any], RequirementResult]] = {
         "max_metric_drop": lambda limit: metric_drop(limit, quality),
         "max_relative_drop": lambda limit: relative_drop(limit, quality),
@@ -57,12 +59,13 @@ def judge(
     return [
         *entries,
         *metric_bounds(require.metrics, quality),
-        *_finite(broken_outputs(quality, parity, nan_samples)),
+        *_never("finite_outputs", broken_outputs(quality, parity, nan_samples)),
+        *_never("runs_on_target", refused),
     ]
 
 
 def outcome_of(require: Requirements, results: list[RequirementResult]) -> Outcome:
-    """`results`: of what was required, of the steps' own targets that are not met, and of what is broken."""
+    """`results`: of what was required, of the steps' own targets that are not met, and of what may never be."""
     if not all(entry.met for entry in results):
         return "requirements_not_met"
     return "unchecked" if require.is_empty else "accepted"
@@ -79,5 +82,5 @@ def broken_outputs(quality: list[Quality], parity: list[Parity], nan_samples: in
     return None
 
 
-def _finite(broken: str | None) -> list[RequirementResult]:
-    return [] if broken is None else [unmeasured("finite_outputs", 0.0, broken)]
+def _never(name: str, why: str | None) -> list[RequirementResult]:
+    return [] if why is None else [unmeasured(name, 0.0, why)]

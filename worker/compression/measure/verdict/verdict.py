@@ -20,10 +20,12 @@ def verdict(
     uncompared: Mapping[str, str] = MappingProxyType({}),
     nan_samples: int = 0,
     changed: int = 1,
+    refused: str | None = None,
 ) -> Verdict:
     """`faster` is judged at the first benchmark entry; null where it cannot be told from no change.
 
-    `changed`: nodes that the steps changed. `uncompared`, `nan_samples`: as in `Comparison`.
+    `changed`: nodes that the steps changed. `refused`: why the target cannot run the result. `uncompared`,
+    `nan_samples`: as in `Comparison`.
     """
     faster = is_faster(latency[0]) if latency else None
     summary = [*_beyond_comparing(parity), _size(size_bytes), *map(_speed, latency), *map(_quality, quality)]
@@ -35,6 +37,7 @@ def verdict(
         Measured(
             changed=changed,
             broken=broken_outputs(quality, parity, nan_samples),
+            refused=refused,
             speedup=latency[0].speedup_interval if latency else None,
             size_ratio=1.0 if size_bytes.ratio is None else size_bytes.ratio,
             drop=labelled[0].drop_interval if labelled else None,

@@ -119,16 +119,16 @@ def this_machine() -> str:
 
 
 def weight_range(choice: WeightRangeChoice, exact: bool | None = None) -> WeightRange:
-    """Resolve a choice: `auto` is the range that the target multiplies exactly, by itself this machine's CPU."""
-    if exact is None:
-        exact = TARGETS[this_machine()].exact
+    """Resolve a choice: `auto` is the range that the target multiplies exactly, by itself this machine's CPU. Quality
+    is measured here, whatever the target."""
+    here = TARGETS[this_machine()].exact
+    exact = here if exact is None else exact
+    full = WeightRange(FULL_LIMIT, [] if exact and here else [_SATURATES])
     match choice:
-        case "auto" if exact:
-            return WeightRange(FULL_LIMIT, [])
         case "auto":
-            return WeightRange(REDUCED_LIMIT, [_NARROWED])
+            return full if exact else WeightRange(REDUCED_LIMIT, [_NARROWED])
         case "full":
-            return WeightRange(FULL_LIMIT, [] if exact else [_SATURATES])
+            return full
         case "reduced":
             return WeightRange(REDUCED_LIMIT, [])
     assert_never(choice)
@@ -153,6 +153,6 @@ _FOR_SIZE = (
     "result is usually not faster than the original."
 )
 _SATURATES = (
-    "Weights in 8 bits, as asked, but this CPU has no VNNI: its kernels cut off large sums, so the quality measured "
-    "here is worse than on a CPU that has it."
+    "Weights in 8 bits, as the settings or the target ask, but this CPU has no VNNI: its kernels cut off large sums, "
+    "so the quality measured here is worse than on a CPU that has it."
 )

@@ -32,6 +32,7 @@ measured = st.builds(
     size_ratio=numbers,
     drop=st.none() | drops,
     snr_db=st.none() | st.floats(-50, 200),
+    refused=st.sampled_from([None, "the target qnn cannot run the result"]),
 )
 
 
@@ -42,7 +43,7 @@ def test_use_is_recommended_exactly_where_all_of_the_defaults_hold(m: Measured) 
     faster = m.speedup is not None and m.speedup[0] > 1 + MIN_TELLING_SPEEDUP
     worth = (not slower and m.size_ratio <= 1) or faster or m.size_ratio <= MAX_CLEARLY_SMALLER_RATIO
     kept = m.drop[0] <= 0 if m.drop is not None else m.snr_db is not None and m.snr_db >= MIN_SNR_DB
-    use = m.changed > 0 and m.broken is None and worth and kept
+    use = m.changed > 0 and m.broken is None and m.refused is None and worth and kept
     advice, because = recommend(m)
     assert (advice == "use_result") == use
     assert because.endswith(".")

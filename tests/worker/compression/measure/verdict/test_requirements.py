@@ -7,7 +7,7 @@ from winnow.contract.recipe import Requirements
 from winnow.contract.report import Latency, Pair, Parity, Percentiles, Quality
 from worker.compression.measure.quality.parity import MAX_FLOAT32
 from worker.compression.measure.verdict.costs import median_interval
-from worker.compression.measure.verdict.requirements import judge
+from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 
 HALF = Pair(before=1000, after=500, ratio=0.5)
@@ -73,6 +73,14 @@ def judged(require: Requirements, **found: object):
 
 def test_nothing_asked_is_nothing_to_judge() -> None:
     assert judge(Requirements(), quality=[], latency=[], parity=[], size_bytes=HALF) == []
+
+
+def test_what_the_target_cannot_run_is_not_met_whatever_was_asked() -> None:
+    entry = judged(Requirements(), refused="the target qnn cannot run the result")
+    assert (entry.name, entry.met, entry.why) == (
+        "runs_on_target", False, "The target qnn cannot run the result."
+    )  # fmt: skip
+    assert outcome_of(Requirements(), [entry]) == "requirements_not_met"
 
 
 @pytest.mark.parametrize(("bound", "met"), [(0.009, True), (0.01, True), (0.011, False)])

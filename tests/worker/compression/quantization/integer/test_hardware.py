@@ -44,6 +44,16 @@ def test_auto_follows_the_cpu_and_a_wish_is_obeyed(
     assert bool(found.notes) == bool(told)
 
 
+@pytest.mark.parametrize(("flags", "told"), [({"avx512_vnni"}, False), ({"avx2"}, True)])
+def test_what_a_target_multiplies_exactly_may_be_cut_off_where_it_is_judged(
+    flags: set[str], told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(hardware.platform, "machine", lambda: "x86_64")
+    found = weight_range("auto", hardware.resolve_target("auto", "tensorrt")[1].exact)
+    assert (found.limit, bool(found.notes)) == (127, told)
+
+
 @pytest.mark.parametrize("limit", [hardware.REDUCED_LIMIT])
 def test_two_products_of_the_reduced_range_fit_16_bits(limit: int) -> None:
     assert 2 * 255 * limit <= 2**15 - 1 < 2 * 255 * (limit + 1)

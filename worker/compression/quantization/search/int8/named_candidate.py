@@ -1,12 +1,10 @@
 """The candidate of `int8` that a recipe names, as an earlier job's report has called it: made without a race."""
 
 from dataclasses import replace
-from typing import Final
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8
-from winnow.contract.target_rules.load import rules_of
-from winnow.contract.target_rules.operator_limits import takes
+from winnow.contract.target_rules.written import not_taken
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.dynamic_model import Dynamic
@@ -15,9 +13,6 @@ from worker.compression.quantization.search.int8.candidates import SMOOTH, Candi
 from worker.compression.quantization.search.int8.static_candidates import chosen_static
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.steps.context import Context
-
-DYNAMIC: Final = ("DynamicQuantizeLinear", "MatMulInteger")
-"""What `int8_dynamic` writes."""
 
 
 def named_candidate(
@@ -45,7 +40,7 @@ def named_candidate(
 def dynamic_candidates(edit: GraphEdit, samples: Samples | None, context: Context) -> list[Candidate]:
     """None where no layer has a dynamic kernel, or the target does not take one; with samples also after smoothing,
     where that helps."""
-    if context.checked is not None and not takes(rules_of(context.checked), DYNAMIC):
+    if not_taken("int8_dynamic", context.checked) is not None:
         return []
     base = Dynamic(edit, weight_range("auto").limit)
     if all(layer.reason for layer in base.decisions()):
