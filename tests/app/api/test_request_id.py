@@ -53,7 +53,9 @@ def test_every_log_line_of_a_request_names_it_also_those_of_threads_and_failures
     with logged() as lines, served(tmp_path, records=Broken()) as api:
         answer = api.http.get("/v1/jobs?model=secret", headers={"X-Request-Id": "the-one"})
         end = time.monotonic() + 10
-        while "in ASGI" not in "".join(lines()) and time.monotonic() < end:  # the server logs it behind its answer
+        while (
+            "in ASGI" not in "".join(lines()) and time.monotonic() < end
+        ):  # the server logs it behind its answer
             time.sleep(0.01)
     assert (answer.status_code, answer.json()["request_id"]) == (500, "the-one")
     mine = [entry for entry in entries(lines()) if entry.get("request_id") == "the-one"]
