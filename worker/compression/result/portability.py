@@ -1,6 +1,6 @@
 """Which runtimes can load the artifact, and what stands against the others: by rules, or tried where it can be."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,10 +8,8 @@ from winnow.contract.errors import Refusal
 from winnow.contract.portability import Portability, TargetReport
 from winnow.contract.target import CHECKED, CheckedTarget, Target
 from winnow.contract.target_rules.check import check_graph
-from winnow.contract.target_rules.findings import TargetCheck
 from winnow.contract.target_rules.graph import CheckedGraph
 from winnow.contract.target_rules.load import WITHOUT_CONTRIB, rules_of
-from winnow.contract.target_rules.onnx_file import graph_of_file
 from worker.compression.measure.apart.processes import MeasuringProcesses, ProcessEnded
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.runtime.targets import is_installed
@@ -19,8 +17,8 @@ from worker.compression.runtime.targets import is_installed
 MAX_TRIED_BYTES: Final = 512 << 20
 
 
-def portability(artifact: Path, processes: MeasuringProcesses) -> list[Portability]:
-    graph = graph_of_file(artifact)
+def portability(artifact: Path, graph: CheckedGraph, processes: MeasuringProcesses) -> list[Portability]:
+    """`graph` is the artifact's."""
     return [
         _by_rules(graph, WITHOUT_CONTRIB),
         _on_openvino(artifact, processes),
@@ -28,10 +26,10 @@ def portability(artifact: Path, processes: MeasuringProcesses) -> list[Portabili
     ]
 
 
-def checked(name: CheckedTarget, timed_on: Target, before: Path, after: Path) -> TargetReport:
-    """Hold both files against the rules of the target that the job is for."""
+def checked(name: CheckedTarget, timed_on: Target, before: CheckedGraph, after: CheckedGraph) -> TargetReport:
+    """Hold both graphs against the rules of the target that the job is for."""
     rules = rules_of(name)
-    was, is_now = (check_graph(graph_of_file(path), rules) for path in (before, after))
+    was, is_now = (check_graph(graph, rules) for graph in (before, after))
     return TargetReport(target=name, timed_on=timed_on, before=was, after=is_now)
 
 
@@ -42,9 +40,9 @@ def refused(report: TargetReport | None) -> str | None:
     return f"the target {report.target} cannot run the result, by its rules: {report.after.summary.removesuffix('.')}"
 
 
-def in_words(report: TargetReport) -> Iterator[str]:
+def in_words(report: TargetReport) -> str:
     """The same in sentences."""
-    yield (
+    return (
         f"Made for {report.target}: checked by rules ({report.after.as_of}), timed on {report.timed_on}: no worker "
         f"runs it. The model as uploaded: {report.before.summary} The result: {report.after.summary}"
     )
@@ -53,13 +51,10 @@ def in_words(report: TargetReport) -> Iterator[str]:
 def _by_rules(graph: CheckedGraph, name: str) -> Portability:
     """No file is loaded, and none needs to be."""
     check = check_graph(graph, rules_of(name))
+    why = check.summary if check.findings else None
     return Portability.model_validate(
-        {"runtime": name, "loads": check.runs, "why": _why(check), "operators": [*check.by_operator]}
+        {"runtime": name, "loads": check.runs, "why": why, "operators": [*check.by_operator]}
     )
-
-
-def _why(check: TargetCheck) -> str | None:
-    return check.summary if check.findings else None
 
 
 def _on_openvino(artifact: Path, processes: MeasuringProcesses) -> Portability:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency, LayerReport, Pair, Report, StepReport
+from winnow.contract.target_rules.onnx_file import graph_of_file
 from worker.compression.data.split import sentence
 from worker.compression.graph.facts import cost
 from worker.compression.graph.opset.conversion import opset_of
@@ -47,7 +48,8 @@ def assemble(
         "uncompared": measured.uncompared,
         "nan_samples": measured.nan_samples,
     }
-    target = options.checked and checked(options.checked, options.target, upload.path, artifact)
+    written = graph_of_file(artifact)
+    target = options.checked and checked(options.checked, options.target, graph_of_file(upload.path), written)
     refusal = refused(target)
     requirements = judge(options.require, **figures, peak_rss_bytes=measured.peak_rss_bytes, refused=refusal)
     if options.judging == "result":  # in a search what a step aims for is a means
@@ -78,14 +80,14 @@ def assemble(
         layers=layers(before, graph, shapes),
         split=split,
         target=target,
-        portability=portability(artifact, options.processes),
+        portability=portability(artifact, written, options.processes),
         energy=measured.energy,
         robustness=measured.robustness,
         environment=measured.environment,
         notes=[
             *measured.notes,
             *filter(None, [split and sentence(split), upload.note]),
-            *(in_words(target) if target else ()),
+            *([in_words(target)] if target else ()),
         ],
     )
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.openvino import needs_openvino, with_unknown_operator
 from tests.support.small_nets import digits_net
 from winnow.contract.target import Target
+from winnow.contract.target_rules.onnx_file import graph_of_file
 from worker.compression.measure.apart.processes import Loadable, ProcessEnded
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.result.portability import portability
@@ -28,7 +29,7 @@ class Crashing(Subprocesses):
 def test_operators_outside_of_onnx_stand_against_a_plain_onnx_runtime(tmp_path: Path) -> None:
     ir.save(digits_net(), tmp_path / "plain.onnx")
     plain, other = (
-        portability(path, Crashing())[0]
+        portability(path, graph_of_file(path), Crashing())[0]
         for path in (tmp_path / "plain.onnx", with_unknown_operator(tmp_path / "c.onnx"))
     )
     assert (plain.loads, plain.why, plain.operators) == (True, None, [])
@@ -39,7 +40,7 @@ def test_operators_outside_of_onnx_stand_against_a_plain_onnx_runtime(tmp_path: 
 def test_openvino_is_tried_in_a_process_of_its_own(tmp_path: Path) -> None:
     ir.save(digits_net(), tmp_path / "plain.onnx")
     plain, other = (
-        portability(path, Subprocesses())[1]
+        portability(path, graph_of_file(path), Subprocesses())[1]
         for path in (tmp_path / "plain.onnx", with_unknown_operator(tmp_path / "c.onnx"))
     )
     assert (plain.loads, plain.why, plain.operators) == (True, None, [])
@@ -47,7 +48,8 @@ def test_openvino_is_tried_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_crash_is_a_file_that_does_not_load_and_a_missing_runtime_is_not_told(tmp_path: Path) -> None:
-    entry = portability(with_unknown_operator(tmp_path / "c.onnx"), Crashing())[1]
+    path = with_unknown_operator(tmp_path / "c.onnx")
+    entry = portability(path, graph_of_file(path), Crashing())[1]
     if is_installed("openvino-cpu"):
         assert (entry.loads, entry.why) == (False, "The process that loaded it was ended by signal 11.")
     else:
