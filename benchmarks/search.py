@@ -75,7 +75,7 @@ def presets_one_by_one(folder: Path) -> Iterator[Row]:
         best, speed, by = best_of_presets(name, folder)
         if not artifact_of("auto", name, folder).exists():
             found_by_auto(name, folder)
-        entry = timed_in_turns(best, artifact_of("auto", name, folder), prepared(name))
+        entry = timed_in_turns(best, artifact_of("auto", name, folder), prepared(name, TRAINING_IMAGES))
         low, high = entry.interval
         better += low > 1
         yield Row(
@@ -163,7 +163,7 @@ def as_trial(
 ) -> tuple[float, bool]:
     """What is left of the parameters, and whether all that is required is met on the selection part."""
     closed = [steps[0] | {"amount": round(float(amount), 4)}, steps[1]]
-    data = prepared("lenet5-mnist")
+    data = prepared("lenet5-mnist", CALIBRATION)
     report = compress(
         SHARED / "models" / "lenet5-mnist.onnx",
         Recipe.model_validate({"steps": closed}),
@@ -239,9 +239,9 @@ def asked(
     recipe: Mapping[str, Any],
     spec: Mapping[str, Any] | None,
     require: Mapping[str, Any] | None = None,
-    training: int = 0,
+    training: int = CALIBRATION,
 ) -> JobRequest:
-    """With images to train on, these train and the test set is halved; else all of it is split."""
+    """With more images to train on than calibrate, these train and the test set is halved; else all of it is split."""
     data = prepared(name, training)
     labelled = data.metric is not None
     model = winnow.upload_model(SHARED / "models" / f"{name}.onnx")
@@ -367,8 +367,8 @@ def answers(path: Path, data: Prepared, rows: list[int]) -> np.ndarray:
 
 
 @cache
-def prepared(name: str, training: int = 0) -> Prepared:
-    return prepare(f"{name}.onnx", ENLARGED_IMAGES.get(name, 2000), training or CALIBRATION)
+def prepared(name: str, training: int) -> Prepared:
+    return prepare(f"{name}.onnx", ENLARGED_IMAGES.get(name, 2000), training)
 
 
 def wait_for_trials(winnow: Client, job: str, finished: int) -> None:
