@@ -45,6 +45,11 @@ def is_constant(value: ir.Value | None) -> bool:
     )
 
 
+def is_read_once(value: ir.Value) -> bool:
+    """Whether one input of one node is all that reads it, and it is no output of a graph."""
+    return len(value.uses()) == 1 and not value.is_graph_output()
+
+
 def graph_of(item: ir.Node | ir.Value) -> ir.Graph:
     """Return the graph that a node or an initializer is in."""
     assert isinstance(item.graph, ir.Graph)

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import array_of
+from worker.compression.ir.values import array_of, is_read_once
 from worker.compression.layers.linear import Linear
 
 
@@ -23,7 +23,7 @@ def takes_bias(layer: Linear) -> bool:
 def owns_bias(layer: Linear) -> bool:
     """Whether its bias, if it has one, is such a constant and nothing else reads it."""
     value = layer.bias
-    return value is None or (takes_bias(layer) and len(value.uses()) == 1 and not value.is_graph_output())
+    return value is None or (takes_bias(layer) and is_read_once(value))
 
 
 @dataclass(frozen=True)

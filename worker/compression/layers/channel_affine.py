@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, put_in_place
-from worker.compression.ir.values import array_of, input_at, is_constant, required_input
+from worker.compression.ir.values import array_of, input_at, is_constant, is_read_once, required_input
 
 LAYERS: Final = frozenset({"Conv", "ConvTranspose", "Gemm"})
 WEIGHT, BIAS = 1, 2
@@ -120,7 +120,7 @@ def _layer_before(node: ir.Node, index: int) -> ir.Node | None:
     layer = None if value is None else value.producer()
     if value is None or layer is None or layer.domain not in ("", "ai.onnx") or layer.op_type not in LAYERS:
         return None
-    if layer.graph is not node.graph or len(value.uses()) != 1 or value.is_graph_output():
+    if layer.graph is not node.graph or not is_read_once(value):
         return None
     weight, bias = input_at(layer, WEIGHT), input_at(layer, BIAS)
     if not _is_float(weight) or not (bias is None or _is_float(bias)):

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.values import array_of, input_at, is_constant, tensor_of
+from worker.compression.ir.values import all_nodes, array_of, input_at, is_constant, tensor_of
 
 PADS, NUMBER, AXES = 1, 2, 3
 """Inputs of Pad, attributes until opset 10."""
@@ -19,7 +19,7 @@ SPATIAL: Final = 2
 def fold_paddings(model: ir.Model) -> int:
     """Fold them in place, subgraphs included. Returns how many convolutions pad by themselves now."""
     folded = 0
-    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+    for node in list(all_nodes(model)):
         pads = _folded_pads(node)
         if pads is not None:
             pad = node.inputs[0].producer()  # type: ignore[union-attr]

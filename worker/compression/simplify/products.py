@@ -6,13 +6,13 @@ Add(MatMul(x, W), b)  →  Gemm(x, W, b)          x [n, k], W [k, m] and b [m] o
 import onnx_ir as ir
 
 from worker.compression.ir.edit import put_in_place
-from worker.compression.ir.values import input_at, is_constant, tensor_of
+from worker.compression.ir.values import all_nodes, input_at, is_constant, is_read_once, tensor_of
 from worker.compression.layers.channel_affine import FLOATS
 
 
 def write_gemms(model: ir.Model) -> int:
     """Write them in place, subgraphs included; the node keeps the product's name. Returns how many."""
-    nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
+    nodes = list(all_nodes(model))
     sums = [(node, bias) for node in nodes if (bias := _bias_behind_product(node)) is not None]
     for node, bias in sums:
         product = next(value for value in node.inputs if value is not bias).producer()  # type: ignore[union-attr]
@@ -36,7 +36,7 @@ def _bias_behind_product(node: ir.Node) -> ir.Value | None:
         product = None if value is None else value.producer()
         if value is None or product is None or (product.domain, product.op_type) != ("", "MatMul"):
             continue
-        alone = len(value.uses()) == 1 and not value.is_graph_output() and product.graph is node.graph
+        alone = is_read_once(value) and product.graph is node.graph
         if alone and _is_matrix_product(product) and _is_row(bias, product):
             return bias
     return None

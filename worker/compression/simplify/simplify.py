@@ -20,6 +20,7 @@ from worker.compression.graph.normal_form.fused_norms import HAS_LAYER_NORMALIZA
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import all_nodes
 from worker.compression.layers.channel_affine import channel_affine, fold
 from worker.compression.measure.feeds import benchmark_feed
 from worker.compression.onnx_files import model_files
@@ -103,7 +104,7 @@ def _apply_rules(model: ir.Model, *, reorders: bool) -> Counter[str]:
 def _fold_channels(model: ir.Model) -> int:
     """Where a weight would be stored twice it stays as it is."""
     edit, folded = GraphEdit(model), 0
-    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+    for node in list(all_nodes(model)):
         affine = channel_affine(node)
         if affine is not None and affine.reads_weight_alone:
             fold(edit, affine)

@@ -14,7 +14,7 @@ from worker.compression.graph.facts.values import operator_name
 from worker.compression.graph.normal_form.fused_norms import TakeNormsApart
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.edit import GraphEdit, put_in_place
-from worker.compression.ir.values import input_at
+from worker.compression.ir.values import all_nodes, input_at
 from worker.compression.simplify.contrib_activations import (
     bias_gelu,
     fast_gelu,
@@ -59,7 +59,7 @@ def undo_contrib(model: ir.Model) -> None:
     """Write all of them that can be, in place, subgraphs included."""
     TakeNormsApart()(model)
     edit, opset = GraphEdit(model), opset_of(model)
-    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+    for node in list(all_nodes(model)):
         rule = RULES.get(node.op_type) if node.domain == CONTRIB else None
         x = input_at(node, 0)
         if rule is None or x is None or x.dtype is None or _gives_more(node):
@@ -73,7 +73,7 @@ def undo_contrib(model: ir.Model) -> None:
 
 def contrib_operators(model: ir.Model) -> Counter[str]:
     """Count the operators that ONNX does not have, subgraphs included."""
-    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    nodes = all_nodes(model)
     return Counter(operator_name(node) for node in nodes if node.domain == CONTRIB)
 
 

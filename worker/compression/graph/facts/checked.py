@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from winnow.contract.target_rules.graph import CheckedGraph
 from winnow.contract.target_rules.onnx_file import graph_of_bytes
+from worker.compression.ir.values import all_nodes
 from worker.compression.onnx_files.without_weights import without_weights
 
 MAX_NODES: Final = 5_000
@@ -22,7 +23,7 @@ def checked_graph(model: ir.Model) -> CheckedGraph:
 
 def kept_graph(model: ir.Model) -> CheckedGraph | None:
     """The same, None where there is too much to keep."""
-    if sum(1 for _ in ir.traversal.RecursiveGraphIterator(model.graph)) > MAX_NODES:
+    if sum(1 for _ in all_nodes(model)) > MAX_NODES:
         return None
     graph = checked_graph(model)
     characters = sum(map(len, graph.names)), sum(len(kind.model_dump_json()) for kind in graph.kinds)

@@ -23,8 +23,8 @@ from worker.compression.measure.network import Network
 from worker.compression.measure.quality.parity import DataName
 from worker.compression.measure.robustness.batch import Batch, batch_of
 from worker.compression.measure.robustness.dependence import NotMeasured, OutputPairs, apart, dependence
+from worker.compression.measure.robustness.few import SAMPLES
 
-SAMPLES: Final = 4
 SLOW_SECONDS: Final = 0.5
 """Of one sample, from which on two samples have to do."""
 

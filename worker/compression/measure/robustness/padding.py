@@ -19,9 +19,9 @@ from worker.compression.ir.arrays import Array
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.parity import DataName
 from worker.compression.measure.robustness.dependence import NotMeasured, OutputPairs, apart, dependence
+from worker.compression.measure.robustness.few import SAMPLES
 
 LOOKED_AT: Final = 32
-SAMPLES: Final = 4
 BEHIND: Final = 8
 """Zeros put behind a mask that has none."""
 NO_DATA: Final = "Without data nothing is padded."

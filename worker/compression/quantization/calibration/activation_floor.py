@@ -7,6 +7,7 @@ HardSwish  x·relu6(x + 3)/6   0 below −3                       (Howard et al.
 import onnx_ir as ir
 
 from worker.compression.ir.affine import Range
+from worker.compression.ir.values import is_read_once
 
 SILU_LOW, HARDSWISH_LOW = -8.0, -3.0
 
@@ -28,5 +29,5 @@ def _lowest(value: ir.Value) -> float | None:
     if len(products) != 1 or len(gates) != 1 or len(readers) != 2:
         return None
     own = {id(value), id(gates[0].outputs[0])}
-    alone = len(gates[0].outputs[0].uses()) == 1 and not gates[0].outputs[0].is_graph_output()
+    alone = is_read_once(gates[0].outputs[0])
     return SILU_LOW if alone and {id(v) for v in products[0].inputs} == own else None

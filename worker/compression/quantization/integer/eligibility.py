@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
-from worker.compression.ir.values import input_at, required_input
+from worker.compression.ir.values import input_at, is_read_once, required_input
 from worker.compression.runtime.inner_values import observable_inside
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
 from worker.compression.steps.eligibility import why_ineligible
@@ -174,7 +174,7 @@ def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
     """
     inputs = [v for v in node.inputs if v is not None and v.const_value is None]
     fed = [v.producer() in nodes for v in inputs]
-    if node.op_type in CLIPPING and (len(inputs[0].uses()) != 1 or inputs[0].is_graph_output()):
+    if node.op_type in CLIPPING and not is_read_once(inputs[0]):
         return False
     if node.op_type in CLIPPING and fed[0] and inputs[0].producer().op_type in ("Conv", "Add"):  # type: ignore[union-attr]
         return True

@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.values import is_read_once
 from worker.compression.layers.bias import owns_bias
 from worker.compression.layers.channel_statistics import Channels
 from worker.compression.layers.linear import Linear
@@ -48,7 +49,7 @@ def equalize(layers: Sequence[Linear], channels: Mapping[str, Channels]) -> int:
 def _before(layer: Linear, by_node: Mapping[ir.Node, Linear]) -> Linear | None:
     """The layer whose output alone this one reads, through functions that scale."""
     value = layer.node.inputs[0]
-    while value is not None and len(value.uses()) == 1 and not value.is_graph_output():
+    while value is not None and is_read_once(value):
         node = value.producer()
         if node is None:
             return None

@@ -26,7 +26,7 @@ from worker.compression.graph.normal_form.cancelling.reading import (
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.casts import FLOATS, INTEGERS, NUMBERS, is_lossless
 from worker.compression.ir.edit import GraphEdit
-from worker.compression.ir.values import input_at
+from worker.compression.ir.values import all_nodes, input_at, is_read_once
 
 VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 SLICE_INPUTS: Final = ("starts", "ends", "axes", "steps")
@@ -54,7 +54,7 @@ Merge = Callable[[_Merging, ir.Node, ir.Node], bool]
 def merge_pairs(model: ir.Model) -> bool:
     """Merge them in place, subgraphs included. Returns whether there was any."""
     merging, merged = _Merging(model), False
-    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+    for node in list(all_nodes(model)):
         x = input_at(node, 0)
         inner = None if x is None else x.producer()
         if (
@@ -65,7 +65,7 @@ def merge_pairs(model: ir.Model) -> bool:
             or node.op_type not in MERGES
         ):
             continue
-        alone = len(x.uses()) == 1 and not x.is_graph_output() and inner.graph is node.graph
+        alone = is_read_once(x) and inner.graph is node.graph
         if alone and input_at(inner, 0) is not None and MERGES[node.op_type](merging, inner, node):
             node.replace_input_with(0, inner.inputs[0])
             merged = True
