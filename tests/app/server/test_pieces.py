@@ -71,6 +71,8 @@ def test_no_bytes_stop_the_service(api: Served, head: bytes, junk: bytes) -> Non
 
 def test_uvicorn_takes_the_protocol_by_its_name() -> None:
     """As docs/operations.md says to who starts it by hand."""
-    config = uvicorn.Config(FastAPI(), http="app.server.protocol:BoundedProtocol", lifespan="off")
+    config = uvicorn.Config(
+        FastAPI(), http="app.server.protocol:BoundedProtocol", lifespan="off", log_config=None
+    )
     config.load()
     assert config.http_protocol_class is BoundedProtocol
