@@ -7,7 +7,8 @@
     pair     two workers, each on a core of its own, beside one
     slower   a model on which 8 bits are slower
 
-`WINNOW_BENCH_SECONDS` (300) is the budget of one `auto` job. `python -m benchmarks.search edge` runs one part.
+`WINNOW_BENCH_SECONDS` (300) is the budget of one `auto` job, `WINNOW_BENCH_MODELS` (all) the models, by name.
+`python -m benchmarks.search edge` runs one part.
 """
 
 import os
@@ -45,6 +46,7 @@ from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
 
 SECONDS: Final = int(os.environ.get("WINNOW_BENCH_SECONDS", "300"))
+MODELS: Final = os.environ.get("WINNOW_BENCH_MODELS", "").split()
 LABELLED: Final = ("lenet5-mnist", "resnet20-cifar10", "resnet20-cifar10-jpeg", "dscnn-kws")
 UNLABELLED: Final = ("squeezenet1.1", "yolox_nano", "ultraface-rfb-320", "super-resolution")
 TASKS: Final = {
@@ -64,14 +66,14 @@ GRID: Final = 17
 
 
 def auto(folder: Path) -> Iterator[Row]:
-    for name in (*LABELLED, *UNLABELLED):
+    for name in models():
         yield Row("auto", name, *found_by_auto(name, folder))
 
 
 def presets_one_by_one(folder: Path) -> Iterator[Row]:
     """Each with its share of the seconds; the best and what `auto` found are timed against each other, in turns."""
     better = 0
-    for name in (*LABELLED, *UNLABELLED):
+    for name in models():
         best, speed, by = best_of_presets(name, folder)
         if not artifact_of("auto", name, folder).exists():
             found_by_auto(name, folder)
@@ -87,6 +89,10 @@ def presets_one_by_one(folder: Path) -> Iterator[Row]:
     yield Row(
         "presets", "better beyond doubt", f"{better} models", f"≥ 3: {'met' if better >= 3 else 'NOT met'}"
     )
+
+
+def models() -> list[str]:
+    return MODELS or [*LABELLED, *UNLABELLED]
 
 
 def found_by_auto(name: str, folder: Path) -> tuple[str, str]:

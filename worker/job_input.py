@@ -16,6 +16,7 @@ from winnow.contract.model import TensorSpec
 from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from winnow.contract.recipe import Recipe
+from winnow.contract.search import Objective
 from winnow.contract.student_request import student_step
 from winnow.contract.target import checked_by_rules, measured_on
 from worker.blob_cache import Lent
@@ -37,6 +38,7 @@ from worker.closed_request import closed_request, done_request, read_stored
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 from worker.compression.names import Names
 from worker.job_files import JobFiles
+from worker.search.measured import chance, cost
 from worker.search_records import closed_job_of, plan_of, search_report
 
 CODE_BYTES = 8 * 2**30
@@ -202,11 +204,11 @@ class JobInput:
         return JudgeFinal(
             **fields | {"request": closed if closed.recipe.steps else None},
             kind="judge_final",
-            tried=[self._tried(chosen[number]) for number in final.candidates],
+            tried=[self._tried(chosen[number], plan.objective) for number in final.candidates],
             search=search_report(plan, rows),
         )
 
-    def _tried(self, trial: Trial) -> Tried:
+    def _tried(self, trial: Trial, objective: Objective) -> Tried:
         assert trial.artifact_sha256 is not None, "only finished trials are candidates"
         assert trial.report_sha256 is not None, "what has an artifact has a report"
         return Tried(
@@ -214,6 +216,8 @@ class JobInput:
             artifact=self._files.made(trial, trial.artifact_sha256),
             report=self._files.made(trial, trial.report_sha256),
             recipe=Recipe.model_validate(trial.recipe),
+            chance=chance(trial.result or {}),
+            cost=cost(trial.result or {}, objective),
         )
 
     def _compress(

@@ -126,16 +126,19 @@ class Compress(Judged):
 
 
 class Tried(Message):
-    """A trial that the final may choose: the `number` it has, its artifact, report and recipe."""
+    """A trial that the final may hand over: the `number` it has, its artifact, report and recipe, how likely it holds,
+    and what it costs by the objective, where that is known."""
 
     number: int
     artifact: Path
     report: Path
     recipe: Recipe
+    chance: float
+    cost: float | None
 
 
 class JudgeFinal(Judged):
-    """Choose among trials by time where there are several, and judge the chosen one on the final part of the data.
+    """Judge trials on the final part of the data, the surest first, and hand over the last that holds.
 
     Without any the upload itself is judged, tidied.
     """

@@ -20,7 +20,8 @@ from optuna.pruners import SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from app.storage.records import Trial
-from worker.search.choice import best_cost, harm_of
+from worker.search.baseline import harm_of
+from worker.search.choice import best_cost
 from worker.search.edge import edge_of
 from worker.search.measured import cost, is_hopeless, violation
 from worker.search.plan import Plan

@@ -17,7 +17,8 @@ from typing import Final
 
 from app.storage.records import Trial
 from winnow.contract.spaces import corners
-from worker.search.choice import best_cost, harm_of
+from worker.search.baseline import harm_of
+from worker.search.choice import best_cost
 from worker.search.edge import edge_of, least_cost
 from worker.search.measured import cost, gain, violation
 from worker.search.plan import Plan

@@ -63,7 +63,10 @@ def what_decided(plan: Plan, choice: Choice) -> str:
         case "closest":
             return f"Nothing met the requirements on the selection part; trial {numbers} came closest."
         case "best" if len(choice.finalists) > 1:
-            return f"By {plan.objective}, trials {numbers} are too close to tell apart: the final times them."
+            return (
+                f"Trials {numbers} are the best by {plan.objective} of those that meet what is required: the "
+                "final judges the surest first, then, while they hold, each that costs less."
+            )
         case "best":
             return (
                 f"Trial {numbers} is the best by {plan.objective} of those that meet what is required and will likely "

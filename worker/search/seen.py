@@ -14,7 +14,7 @@ from typing import Final
 
 from app.storage.records import Trial
 from winnow.contract.spaces import Dimension
-from worker.search.choice import harm_of
+from worker.search.baseline import harm_of
 from worker.search.measured import HOPELESS, SURE, chance, cost, doubt, violation, violation_of
 from worker.search.plan import Plan
 from worker.search.points import position_of

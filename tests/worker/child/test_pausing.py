@@ -81,7 +81,10 @@ def final(folder: Path, counts: Path) -> dict[str, object]:
         **dict.fromkeys(["calibration", "training", "evaluation_data", "evaluation"]),
         **{"require": {}, "benchmark": {}, "seed": 0, "max_unpacked_bytes": 1 << 30},
     }
-    tried = {"number": 0, "artifact": str(counts), "report": str(folder / "r.json"), "recipe": recipe}
+    tried = {
+        **{"number": 0, "artifact": str(counts), "report": str(folder / "r.json"), "recipe": recipe},
+        **{"chance": 0.9, "cost": None},
+    }
     search = {
         "objective": "latency",
         "spaces": [],

@@ -7,6 +7,7 @@ from worker.child.spec import Compress, JudgeFinal
 from worker.child.tasks.judged import data_of, options_of
 from worker.compression import pipeline
 from worker.compression.tasks import final
+from worker.compression.tasks.order import Finalist
 
 
 def compress(task: Compress, messages: Messages) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def compress(task: Compress, messages: Messages) -> dict[str, Any]:
 
 
 def judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
-    finalists = [final.Finalist(each.number, each.artifact, each.report, each.recipe) for each in task.tried]
+    finalists = [Finalist(**dict(each)) for each in task.tried]
     data, options = data_of(task), options_of(task, messages)
     final.judge_final(task.model, finalists, task.search, data, task.out_dir, messages, options=options)
     return {}

@@ -1,8 +1,14 @@
-"""The end of a search: of the trials that are still in question the fastest, judged on data that no choice has seen."""
+"""The end of a search: its last trials, judged one after the other on data that no choice has seen.
+
+The order stands before that data is looked at: the surest first, each next one less sure and cheaper. While they hold
+the next is judged; what is handed over is the last that holds. So the chance of handing over what does not hold is that
+of one judgement, however many there are (fixed sequence testing, as in Angelopoulos et al., Learn then Test, 2021,
+arXiv:2110.01052; 0045).
+"""
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +17,9 @@ from winnow.contract.errors import Refusal
 from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
-from winnow.contract.search import Objective, SearchReport
+from winnow.contract.search import SearchReport
 from worker.compression.data.source import Data
 from worker.compression.materials import Materials
-from worker.compression.measure.feeds import benchmark_feed
-from worker.compression.measure.network import Network
-from worker.compression.measure.timing.fastest import Timed, time_candidates
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import ARTIFACT
@@ -26,20 +29,8 @@ from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.result.told import write_results
+from worker.compression.tasks.order import Finalist, Tidied, in_order, is_small_enough
 from worker.compression.upload.upload import open_upload
-
-Tidied = Callable[[], Artifact]
-"""The upload as it is handed over where nothing is better; made where it is asked for."""
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A finished trial: its number, files, and closed recipe."""
-
-    number: int
-    artifact: Path
-    report: Path
-    recipe: Recipe
 
 
 def judge_final(
@@ -52,8 +43,8 @@ def judge_final(
     *,
     options: Options,
 ) -> Report:
-    """Time the finalists where there are several, and judge the chosen one alone. The upload, tidied, where there is
-    none, or where the chosen one misses what the upload meets.
+    """Time the finalists where time counts or there are several, and judge them in order while they hold. The upload,
+    tidied, where there is none, or where the first misses what the upload meets.
 
     `search` tells of the search, apart from what is chosen here.
     Writes `artifact.onnx`, whose graph is the trial's byte by byte, and `report.json` into `out_dir`, and
@@ -65,13 +56,15 @@ def judge_final(
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         tidied = cache(lambda: finish(upload.float32, [], [], materials))
-        chosen = _choose(finalists, search.objective, tidied, materials)
-        if chosen is None:
+        order = in_order(finalists, search.objective, tidied, materials)
+        if not order:
             progress.log("Nothing better than the upload was found: it is handed over as it is, tidied.")
             report = _judge_upload(out_dir / ARTIFACT, search, tidied, materials)
         else:
-            report = _judge_trial(chosen, out_dir / ARTIFACT, search, materials)
-            if _misses(report) and _is_small_enough(materials):
+            report = _judge_trial(order[0], out_dir / ARTIFACT, search, materials)
+            if not _misses(report):
+                report = _last_that_holds(report, order[1:], out_dir / ARTIFACT, materials)
+            elif is_small_enough(materials):
                 report = _or_the_upload(report, out_dir / ARTIFACT, tidied, materials)
         recipe = None if report.search is None else report.search.recipe
         return write_results(report, out_dir / ARTIFACT, recipe, materials, out_dir)
@@ -103,11 +96,35 @@ def _judge(artifact: Artifact, recipe: Recipe, path: Path, materials: Materials)
     return assemble(materials.upload, path, artifact.graph, artifact.reports, measured, materials)
 
 
+def _last_that_holds(held: Report, order: Sequence[Finalist], path: Path, materials: Materials) -> Report:
+    """Judge one after the other, and stop at the first that misses what is required: no later one counts then."""
+    for finalist in order:
+        assert held.search is not None
+        with tempfile.TemporaryDirectory(dir=materials.scratch) as folder:
+            report = _judge_trial(finalist, Path(folder) / ARTIFACT, held.search, materials)
+            if _misses(report):
+                said = (
+                    f"Trial {finalist.number}, which costs less and was less sure, misses what is required on the "
+                    f"final part, where trial {held.search.chosen} holds. {_why(report)}"
+                )
+                return _saying(held, said, materials)
+            said = f"Trial {finalist.number} costs less than trial {held.search.chosen}, and holds there too."
+            held = _saying(report, said, materials)
+            (Path(folder) / ARTIFACT).replace(path)
+    return held
+
+
+def _saying(report: Report, said: str, materials: Materials) -> Report:
+    assert report.search is not None
+    materials.progress.log(said)
+    search = report.search.model_copy(update={"sentences": [*report.search.sentences, said]})
+    return report.model_copy(update={"search": search})
+
+
 def _or_the_upload(missed: Report, path: Path, tidied: Tidied, materials: Materials) -> Report:
     """Judge the upload too, and hand it over where it meets everything; it was not chosen by any data."""
     assert missed.search is not None
-    why = " ".join(entry.why or entry.name for entry in missed.requirements if not entry.met)
-    said = f"Trial {missed.search.chosen}, which was chosen, misses what is required on the final part. {why}"
+    said = f"Trial {missed.search.chosen}, which was chosen, misses what is required on the final part. {_why(missed)}"
     materials.progress.log(said)
     sentences = [*missed.search.sentences, said, "The upload, tidied, meets it, and is the result."]
     told = missed.search.model_copy(update={"chosen": None, "recipe": None, "sentences": sentences})
@@ -123,72 +140,13 @@ def _misses(report: Report) -> bool:
     return report.outcome == "requirements_not_met"
 
 
+def _why(missed: Report) -> str:
+    return " ".join(entry.why or entry.name for entry in missed.requirements if not entry.met)
+
+
 def _report(finalist: Finalist) -> Report:
     """Read the report of a trial. Raises `Refusal` `step_failed` where its artifact is another one."""
     report = Report.model_validate_json(finalist.report.read_bytes())
     if report.graph_sha256 != graph_sha256(finalist.artifact):
         raise Refusal("step_failed", f"The report of trial {finalist.number} tells of another artifact.")
     return report
-
-
-def _choose(
-    finalists: Sequence[Finalist], objective: Objective, tidied: Tidied, materials: Materials
-) -> Finalist | None:
-    """The first, unless time decides: then the one with the best lower bound; the first of those that are equal.
-
-    None where the upload is better, tidied: speed was wanted most, none is faster than both beyond doubt, and nothing
-    required keeps it out.
-    """
-    by_time = objective == "latency"
-    if not finalists or (len(finalists) == 1 and not by_time):
-        return finalists[0] if finalists else None
-    original, upload, *timed = _timed(finalists, tidied().candidate, materials)
-    for finalist, entry in zip(finalists, timed, strict=True):
-        result = entry.untold or f"{entry.speedup:.2f} times as fast as the original"
-        materials.progress.log(f"Trial {finalist.number}: {result}.")
-    if original.untold is not None:
-        return finalists[0]
-    if not by_time:  # they come in the order of the objective, and only have to be fast enough
-        enough = (each for each, entry in zip(finalists, timed, strict=True) if _is_enough(entry, materials))
-        return next(enough, finalists[0])
-    best = max(range(len(timed)), key=lambda index: timed[index].interval[0])
-    if timed[best].interval[0] <= max(1.0, upload.interval[0]) and _upload_will_do(upload, materials):
-        return None
-    return finalists[best]
-
-
-def _is_enough(timed: Timed, materials: Materials) -> bool:
-    require = materials.options.require
-    in_time = require.max_latency_ms is None or timed.milliseconds <= require.max_latency_ms
-    return in_time and (require.min_speedup is None or timed.interval[0] >= require.min_speedup)
-
-
-def _upload_will_do(tidied: Timed, materials: Materials) -> bool:
-    """Whether the upload, tidied, meets what is required of speed, size and memory; its outputs are its own."""
-    unknown = materials.options.require.max_memory_bytes is not None
-    return not unknown and _is_small_enough(materials) and _is_enough(tidied, materials)
-
-
-def _is_small_enough(materials: Materials) -> bool:
-    require, size = materials.options.require, materials.upload.size_bytes
-    return (require.max_size_ratio or 1.0) >= 1 and (require.max_size_bytes or size) >= size
-
-
-def _timed(finalists: Sequence[Finalist], tidied: Path, materials: Materials) -> list[Timed]:
-    """The upload, the upload as tidied, and all finalists."""
-    benchmark, upload = materials.options.benchmark, materials.upload
-    paths = [upload.path, tidied, *(finalist.artifact for finalist in finalists)]
-    names = [
-        "the original model",
-        "the original, tidied",
-        *(f"trial {finalist.number}" for finalist in finalists),
-    ]
-    threads, target = benchmark.thread_counts[0], materials.options.target
-    networks = [Network(path, threads, name, target=target) for path, name in zip(paths, names, strict=True)]
-    for network in networks[1:]:
-        networks[0].narrow(network.inputs)
-    samples = materials.samples(materials.data.evaluation or materials.data.calibration)
-    feed, _ = benchmark_feed(
-        networks[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed
-    )
-    return time_candidates(networks, feed, materials.options.seed, materials.progress)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import onnx
 import pytest
@@ -20,11 +19,11 @@ from winnow.contract.search import Objective, SearchReport
 from winnow.contract.split import rows_of
 from worker.compression.data.source import Data, Source
 from worker.compression.measure.extent import Extent, Judging
-from worker.compression.measure.timing.fastest import Timed
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
-from worker.compression.tasks.final import Finalist, _choose, judge_final
+from worker.compression.tasks.final import judge_final
+from worker.compression.tasks.order import Finalist
 
 TRIAL = Options(
     Evaluation(metric="top1"),
@@ -35,6 +34,7 @@ TRIAL = Options(
 )
 FINAL = replace(TRIAL, judging="final", extent=Extent())
 BRIEF = Benchmark(rounds=9)
+PALETTE = {"kind": "palette", "colors": 2}
 RECIPE = Recipe.model_validate({"steps": [{"kind": "int8_static"}]})
 
 
@@ -58,7 +58,7 @@ def search(objective: Objective = "size") -> SearchReport:
 def trial(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finalist, Report]:
     out = tmp_path_factory.mktemp("trial")
     report = compress(files.model, RECIPE, own_data(files), out, options=TRIAL)
-    return Finalist(4, out / "artifact.onnx", out / "report.json", RECIPE), report
+    return Finalist(4, out / "artifact.onnx", out / "report.json", RECIPE, 0.9, 1000.0), report
 
 
 @pytest.fixture(scope="module")
@@ -193,61 +193,49 @@ def test_a_report_of_another_artifact_is_refused(
         judge_final(files.model, [other], search(), own_data(files), tmp_path, Silent(), options=FINAL)
 
 
-ORIGINAL, TIDIED = Timed(2.0, 1.0, (1.0, 1.0)), Timed(2.0, 1.0, (0.99, 1.01))
-FAST, FASTER, SLOW = Timed(1.5, 1.3, (1.2, 1.4)), Timed(1.0, 2.0, (1.9, 2.1)), Timed(4.0, 0.5, (0.4, 0.6))
+@pytest.fixture(scope="module")
+def palette(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finalist, Report]:
+    """Two values a layer: less than the 8 bits of `trial`, and far worse."""
+    out, recipe = tmp_path_factory.mktemp("palette"), Recipe.model_validate({"steps": [PALETTE]})
+    report = compress(files.model, recipe, own_data(files), out, options=TRIAL)
+    return Finalist(7, out / "artifact.onnx", out / "report.json", recipe, 0.6, 500.0), report
 
 
-class _Stub:
-    """What the choice reads of `Materials`."""
-
-    def __init__(self, **require: float) -> None:
-        self.options = Options(require=Requirements.model_validate(require))
-        self.progress = Silent()
-        self.upload = type("Upload", (), {"size_bytes": 100})
-
-
-def chosen(
-    monkeypatch: pytest.MonkeyPatch, objective: Objective, timed: list[Timed], **require: float
-) -> int | None:
-    entries = [Finalist(n, Path(), Path(), RECIPE) for n in range(len(timed) - 2)]
-    monkeypatch.setattr("worker.compression.tasks.final._timed", lambda *_: timed)
-    result = _choose(entries, objective, Mock(), _Stub(**require))  # type: ignore[arg-type]
-    return None if result is None else result.number
-
-
-@pytest.mark.parametrize(
-    ("objective", "timed", "require", "number"),
-    [
-        ("latency", [FAST, FASTER], {}, 1),
-        ("size", [FAST, FASTER], {}, 0),
-        ("size", [FAST, FASTER], {"min_speedup": 1.5}, 1),
-        ("size", [FAST, FASTER], {"max_latency_ms": 1.2}, 1),
-        ("size", [FAST, FASTER], {"min_speedup": 9.0}, 0),
-        ("latency", [SLOW], {}, None),
-        ("latency", [SLOW], {"max_size_ratio": 0.5}, 0),
-        ("latency", [SLOW], {"max_size_bytes": 99}, 0),
-        ("latency", [SLOW], {"max_size_bytes": 100}, None),
-        ("latency", [SLOW, FAST], {}, 1),
-        ("size", [SLOW], {}, 0),
-    ],
-)
-def test_the_fastest_is_chosen_or_the_first_that_is_fast_enough(
-    monkeypatch: pytest.MonkeyPatch,
-    objective: Objective,
-    timed: list[Timed],
-    require: dict[str, float],
-    number: int | None,
+@pytest.mark.usefixtures("all_told")
+@pytest.mark.parametrize(("least", "last"), [(-100.0, 7), (10.0, 4)])
+def test_the_last_that_holds_is_handed_over_and_the_search_says_why(
+    files: Digits,
+    trial: tuple[Finalist, Report],
+    palette: tuple[Finalist, Report],
+    tmp_path: Path,
+    least: float,
+    last: int,
 ) -> None:
-    assert chosen(monkeypatch, objective, [ORIGINAL, TIDIED, *timed], **require) == number
+    """The surest holds both times; behind one that misses nothing is judged."""
+    both = {each[0].number: each[1] for each in (trial, palette)}
+    third = replace(palette[0], number=9, chance=0.5, cost=1.0, artifact=tmp_path / "nothing.onnx")
+    finalists = [third, palette[0], trial[0]] if last == 4 else [palette[0], trial[0]]
+    options = replace(FINAL, require=Requirements(min_snr_db=least), benchmark=BRIEF)
+    report = judge_final(
+        files.model, finalists, search(), own_data(files), tmp_path, Silent(), options=options
+    )
+    assert report.outcome == "accepted"
+    assert report.search is not None
+    assert (report.search.chosen, report.graph_sha256) == (last, both[last].graph_sha256)
+    assert report.graph_sha256 == graph_sha256(tmp_path / "artifact.onnx")
+    assert report.steps == both[last].steps
+    assert report.search.sentences[-1].startswith("Trial 7")
+    assert Report.model_validate_json((tmp_path / "report.json").read_text()) == report
 
 
-def test_where_time_cannot_be_told_the_order_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    untold = [replace(each, untold="others ran") for each in (ORIGINAL, TIDIED, FAST, FASTER)]
-    assert chosen(monkeypatch, "latency", untold) == 0
-
-
-def test_a_tidied_upload_that_is_as_fast_as_the_best_trial_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Old files list their weights among the inputs: without them they are several times as fast, at no loss."""
-    tidied = Timed(0.6, 3.3, (3.2, 3.4))
-    assert chosen(monkeypatch, "latency", [ORIGINAL, tidied, FAST, FASTER]) is None
-    assert chosen(monkeypatch, "latency", [ORIGINAL, TIDIED, FAST, FASTER]) == 1
+@pytest.mark.usefixtures("all_told")
+def test_where_the_surest_misses_no_other_is_judged(
+    files: Digits, trial: tuple[Finalist, Report], tmp_path: Path
+) -> None:
+    other = replace(trial[0], number=9, chance=0.5, cost=1.0, artifact=tmp_path / "nothing.onnx")
+    options = replace(FINAL, require=Requirements(min_snr_db=90), benchmark=BRIEF)
+    report = judge_final(
+        files.model, [trial[0], other], search(), own_data(files), tmp_path, Silent(), options=options
+    )
+    assert report.search is not None
+    assert (report.outcome, report.search.chosen) == ("accepted", None)
