@@ -43,7 +43,7 @@ def in_order(
     """Those to be judged, in order. Timed where speed is wanted most, or where there are several and time is limited;
     what is too slow is not judged, unless all are.
 
-    None where the upload is better, tidied: speed was wanted most, none is faster than both beyond doubt, and nothing
+    Empty where the upload is better, tidied: speed was wanted most, none is faster than both beyond doubt, and nothing
     required keeps it out.
     """
     by_time = objective == "latency"
