@@ -102,32 +102,32 @@ def _last_that_holds(held: Report, order: Sequence[Finalist], path: Path, materi
         assert held.search is not None
         with tempfile.TemporaryDirectory(dir=materials.scratch) as folder:
             report = _judge_trial(finalist, Path(folder) / ARTIFACT, held.search, materials)
+            assert report.search is not None
             if _misses(report):
                 said = (
                     f"Trial {finalist.number}, which costs less and was less sure, misses what is required on the "
                     f"final part, where trial {held.search.chosen} holds. {_why(report)}"
                 )
-                return _saying(held, said, materials)
+                return held.model_copy(update={"search": _saying(held.search, said, materials)})
             said = f"Trial {finalist.number} costs less than trial {held.search.chosen}, and holds there too."
-            held = _saying(report, said, materials)
+            held = report.model_copy(update={"search": _saying(report.search, said, materials)})
             (Path(folder) / ARTIFACT).replace(path)
     return held
 
 
-def _saying(report: Report, said: str, materials: Materials) -> Report:
-    assert report.search is not None
+def _saying(search: SearchReport, said: str, materials: Materials) -> SearchReport:
+    """Log a sentence, and add it to those of the search."""
     materials.progress.log(said)
-    search = report.search.model_copy(update={"sentences": [*report.search.sentences, said]})
-    return report.model_copy(update={"search": search})
+    return search.model_copy(update={"sentences": [*search.sentences, said]})
 
 
 def _or_the_upload(missed: Report, path: Path, tidied: Tidied, materials: Materials) -> Report:
     """Judge the upload too, and hand it over where it meets everything; it was not chosen by any data."""
     assert missed.search is not None
     said = f"Trial {missed.search.chosen}, which was chosen, misses what is required on the final part. {_why(missed)}"
-    materials.progress.log(said)
-    sentences = [*missed.search.sentences, said, "The upload, tidied, meets it, and is the result."]
-    told = missed.search.model_copy(update={"chosen": None, "recipe": None, "sentences": sentences})
+    told = _saying(missed.search, said, materials)
+    sentences = [*told.sentences, "The upload, tidied, meets it, and is the result."]
+    told = told.model_copy(update={"chosen": None, "recipe": None, "sentences": sentences})
     with tempfile.TemporaryDirectory(dir=materials.scratch) as folder:
         report = _judge_upload(Path(folder) / ARTIFACT, told, tidied, materials)
         if _misses(report):
