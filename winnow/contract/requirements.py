@@ -107,5 +107,10 @@ class Requirements(RequestModel):
         return metrics
 
     @property
+    def stated(self) -> frozenset[str]:
+        """The names of those that are stated."""
+        return frozenset(self.model_dump(exclude_defaults=True))
+
+    @property
     def is_empty(self) -> bool:
         return self == Requirements()

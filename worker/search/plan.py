@@ -49,4 +49,4 @@ class Plan:
     @property
     def required(self) -> frozenset[str]:
         """The names of the requirements that are stated."""
-        return frozenset(self.require.model_dump(exclude_defaults=True))
+        return self.require.stated

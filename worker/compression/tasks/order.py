@@ -75,7 +75,7 @@ def _falling(costs: Sequence[tuple[Finalist, float | None]]) -> list[Finalist]:
 
 
 def _limits_time(materials: Materials) -> bool:
-    return bool(SPEED & materials.options.require.model_dump(exclude_defaults=True).keys())
+    return bool(SPEED & materials.options.require.stated)
 
 
 def _is_enough(timed: Timed, materials: Materials) -> bool:
