@@ -173,7 +173,8 @@ def _check_labels(
     elif (_whole_classes(labels, output) and classes is not False) or (
         given in fitting.INTEGERS and classes is not False
     ):
-        fitting.check_class_labels(FIELD, step.kind, dataset.target, labels, output)
+        partly = use.slice is not None or (isinstance(step, Taught) and step.needs_teacher)
+        fitting.check_class_labels(FIELD, step.kind, dataset.target, labels, output, partly=partly)
     elif given in (*fitting.INTEGERS, "float") and classes is not True:
         fitting.check_number_labels(FIELD, step.kind, dataset.target, labels, output)
     else:

@@ -21,6 +21,9 @@ Size = TypeVar("Size", int, int | None)
 
 INTEGERS: Final = ("bool", "uint", "int")
 
+UNLABELLED: Final = -1
+"""In place of the class number of a sample, or of a place in it, that has no label."""
+
 
 def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> None:
     """Raises `unknown_input`, `inputs_do_not_fit`, `not_finite`, `empty_slice`, `slice_beyond_data`."""
@@ -69,7 +72,7 @@ def check_labels(
         case "regression":
             _check_numbers(field, metric, dataset.target, labels, output)
         case "classification":
-            _check_class_metric(field, metric, dataset.target, labels, output)
+            _check_class_metric(use, metric, dataset.target, labels, output)
         case "multilabel" | "embedding" | "segmentation" | "anomaly" | "language":
             check_numeric(field, metric, dataset.target, labels)
         case _:
@@ -77,8 +80,9 @@ def check_labels(
 
 
 def _check_class_metric(
-    field: str, metric: str, name: str, labels: ArrayFacts, output: TensorSpec | None
+    use: DataUse, metric: str, name: str, labels: ArrayFacts, output: TensorSpec | None
 ) -> None:
+    field = "data.evaluation"
     check_numeric(field, metric, name, labels)
     _check_scores(metric, output)
     if not holds_classes(labels):
@@ -87,7 +91,7 @@ def _check_class_metric(
             "Give the number of the class, or one-hot rows; for reals there is the metric mse."
         )
         raise Refusal("labels_do_not_fit", detail, field=field)
-    _check_classes(field, metric, name, labels, output)
+    _check_classes(use, metric, name, labels, output)
 
 
 def check_split(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> None:
@@ -176,7 +180,11 @@ def columns(shape: Sequence[int | None]) -> list[int | None]:
     return [d for d in shape[1:] if d != 1]
 
 
-def _check_classes(field: str, metric: str, name: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
+def _check_classes(
+    use: DataUse, metric: str, name: str, labels: ArrayFacts, output: TensorSpec | None
+) -> None:
+    """Facts are those of all rows: rows without a label may lie outside of a slice, which the worker looks at."""
+    field = "data.evaluation"
     known = output is not None and len(output.shape) == 2 and kind_of(output.dtype) == "float"
     if labels.one_hot and len(columns(labels.shape)) == 1:
         check_one_hot(field, name, labels, output if known else None)
@@ -188,7 +196,8 @@ def _check_classes(field: str, metric: str, name: str, labels: ArrayFacts, outpu
             f"{['rows', *labels.shape[1:]]}.",
             field=field,
         )
-    _check_range(field, f"{metric} needs class numbers from 0", labels, output if known else None)
+    lowest = 0 if use.slice is None else UNLABELLED
+    _check_range(field, f"{metric} needs class numbers from 0", labels, output if known else None, lowest)
 
 
 def check_one_hot(field: str, name: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
@@ -226,9 +235,11 @@ def _check_numbers(field: str, metric: str, name: str, labels: ArrayFacts, outpu
         _check_label_shape(field, name, labels, output.shape, output)
 
 
-def _check_range(field: str, needs: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
+def _check_range(
+    field: str, needs: str, labels: ArrayFacts, output: TensorSpec | None, lowest: int = 0
+) -> None:
     low, high = labels.min, labels.max
-    if low is not None and low < 0:
+    if low is not None and low < lowest:
         raise Refusal("labels_do_not_fit", f"{needs}; the smallest label is {low:g}.", field=field)
     classes = output.shape[1] if output is not None and len(output.shape) > 1 else None
     if output is not None and isinstance(classes, int) and 1 < classes <= (high or 0):
@@ -236,8 +247,10 @@ def _check_range(field: str, needs: str, labels: ArrayFacts, output: TensorSpec 
         raise Refusal("labels_do_not_fit", detail, field=field)
 
 
-def check_class_labels(field: str, kind: str, name: str, labels: ArrayFacts, output: TensorSpec) -> None:
-    """Class numbers for an output [N, C, …]: one for each sample (or pixel), from 0 to C - 1."""
+def check_class_labels(
+    field: str, kind: str, name: str, labels: ArrayFacts, output: TensorSpec, *, partly: bool = False
+) -> None:
+    """Class numbers for an output [N, C, …]: one for each sample (or pixel), from 0 to C - 1; `partly`: -1 for none."""
     if len(output.shape) == 1 or (len(output.shape) > 1 and output.shape[1] == 1):
         raise Refusal(
             "labels_do_not_fit",
@@ -246,7 +259,8 @@ def check_class_labels(field: str, kind: str, name: str, labels: ArrayFacts, out
             "choose another `output`.",
             field=field,
         )
-    _check_range(field, f"{kind} takes whole labels for class numbers from 0", labels, output)
+    needs = f"{kind} takes whole labels for class numbers from 0{' (-1 for none)' if partly else ''}"
+    _check_range(field, needs, labels, output, UNLABELLED if partly else 0)
     _check_label_shape(field, name, labels, [*output.shape[:1], *output.shape[2:]], output)
 
 

@@ -39,6 +39,34 @@ def test_labels_are_judged_at_the_door(dataset: DatasetFacts, fits: bool) -> Non
     assert [problem and problem.code for problem in problems] == [wanted, wanted]
 
 
+@pytest.mark.parametrize(
+    ("step", "low", "rows", "fits"),
+    [
+        ({"kind": "distillation", "labels": 1}, -1, None, True),
+        ({"kind": "distillation", "labels": 1}, -2, None, False),
+        ({"kind": "finetune"}, -1, None, False),
+        ({"kind": "finetune"}, -1, [0, 512], True),
+    ],
+)
+def test_some_labels_may_be_none_where_a_teacher_teaches_too(
+    step: dict[str, Any], low: int, rows: list[int] | None, fits: bool
+) -> None:
+    """Facts are those of all rows: those without a label may lie outside of a slice."""
+    problem = outcome(
+        step,
+        dataset=data("int64", high=9, min=low),
+        data={"training": {**training()["training"], "slice": rows}},
+    )
+    assert (problem and problem.code) == (None if fits else "labels_do_not_fit")
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(None, False), ([0, 512], True)])
+def test_a_metric_needs_a_label_of_each_row(rows: list[int] | None, fits: bool) -> None:
+    judged = {"evaluation": {**judged_by()["evaluation"], "slice": rows}}
+    problem = outcome(dataset=data("int64", high=9, min=-1), data=judged, evaluation={"metric": "top1"})
+    assert (problem and problem.code) == (None if fits else "labels_do_not_fit")
+
+
 DENSE: list[tuple[DatasetFacts, bool]] = [
     (data("int64", 8, 8, high=3), True),
     (data("float32", 8, 8, high=3, whole=True), True),

@@ -56,7 +56,10 @@ class Taught(Training):
     )
     soft: Weight = Field(default=1.0, description="Weight of the teacher's outputs.")
     hard: Weight = Field(default=0.0, description="Weight of the teacher's most likely class.")
-    labels: Weight = Field(default=0.0, description="Weight of the true labels.")
+    labels: Weight = Field(
+        default=0.0,
+        description="Weight of the true labels; a class number -1 is no label, so that data may have some.",
+    )
     label_smoothing: Share = Field(default=0.0, description="Share of each label spread over all classes.")
     features: Literal["auto"] | Annotated[list[FeaturePair], Field(max_length=32)] = Field(
         default_factory=list,

@@ -96,6 +96,37 @@ def test_finetune_recovers_a_damaged_network(
     assert before.opset_import[0].version == after.opset_import[0].version
 
 
+@pytest.fixture(scope="module")
+def partly_labelled(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the 1,000 rows for training, every fifth has its label."""
+    path = tmp_path_factory.mktemp("partly") / "partly.npz"
+    with np.load(files.data) as archive:
+        arrays = dict(archive)
+    labels = arrays["labels"].astype(np.int64)
+    labels[: TRAINING[1]][np.arange(TRAINING[1]) % 5 > 0] = -1
+    np.savez(path, **{**arrays, "labels": labels})
+    return path
+
+
+def test_data_may_be_labelled_in_part(
+    damaged: Path, files: Digits, partly_labelled: Path, tmp_path: Path
+) -> None:
+    """With a teacher that is another upload; the accuracy of the held-out rows is that of the labelled ones."""
+    step = {"kind": "distillation", "teacher": "mdl_teacher", "labels": 1.0, **QUICK, "epochs": 4}
+    report = done(
+        damaged, Digits(files.model, partly_labelled), tmp_path, step, models={"mdl_teacher": files.model}
+    )
+    assert report.quality[0].after > report.quality[0].before + 0.05
+    assert report.steps[0].details["epochs"][-1]["metric_name"] == "top1"
+
+
+def test_rows_without_a_label_are_refused_where_nothing_else_teaches(
+    damaged: Path, files: Digits, partly_labelled: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Refusal, match=r"some are -1.*distillation"):
+        done(damaged, Digits(files.model, partly_labelled), tmp_path, {"kind": "finetune", **QUICK})
+
+
 def test_distillation_needs_no_labels(damaged: Path, files: Digits, tmp_path: Path) -> None:
     """Towards a better teacher that is another upload: at least 5 points, with the labels taken away."""
     unlabelled = tmp_path / "unlabelled.npz"

@@ -1,12 +1,13 @@
 """The loss that says how much a model minds a change, on calibration samples with labels or without.
 
-It is the cross-entropy of the head's output with the labels where the samples have class numbers, else with the model's
-own most likely class; for an output that is not [N, C], its squared norm.
+It is the cross-entropy of the head's output with the labels where the samples have class numbers, else (and of a sample
+without a label) with the model's own most likely class; for an output that is not [N, C], its squared norm.
 """
 
 import torch
 from torch.nn import functional
 
+from winnow.contract.fitting import UNLABELLED
 from worker.compression.training.goal.head import Head
 
 
@@ -19,8 +20,9 @@ def calibration_loss(output: torch.Tensor, head: Head, labels: torch.Tensor | No
 
 def _classes(output: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
     """Take the labels where they are numbers of these classes, one a sample, else the most likely classes."""
+    likely = output.detach().argmax(1)
     if labels is not None and not labels.is_floating_point() and labels.numel() == len(output):
         classes = labels.long().view(len(output))
-        if int(classes.min()) >= 0 and int(classes.max()) < output.shape[1]:
-            return classes
-    return output.detach().argmax(1)
+        if int(classes.min()) >= UNLABELLED and int(classes.max()) < output.shape[1]:
+            return torch.where(classes == UNLABELLED, likely, classes)
+    return likely

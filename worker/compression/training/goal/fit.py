@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from winnow.contract.errors import Refusal
+from winnow.contract.fitting import UNLABELLED
 from worker.compression.data.samples import Samples
 from worker.compression.data.table import select
 from worker.compression.ir.arrays import Array
@@ -28,7 +29,8 @@ def check_fit(pair: StudentTeacher, samples: Samples) -> None:
     output = pair.objective.student.read(student)
     _check_output(output, pair)
     if pair.objective.weights.labels:
-        _check_labels(samples, output, pair.objective.student.meaning == "classification")
+        classes = pair.objective.student.meaning == "classification"
+        _check_labels(samples, output, classes, partly=pair.objective.weights.teacher)
     for target in pair.objective.targets:
         for name, (own, wanted) in target.pairs(student, teacher).items():
             _check_teacher(name, own, wanted)
@@ -95,7 +97,8 @@ def _check_teacher(name: str, output: torch.Tensor, teacher: torch.Tensor) -> No
     )
 
 
-def _check_labels(samples: Samples, output: torch.Tensor, classes: bool) -> None:
+def _check_labels(samples: Samples, output: torch.Tensor, classes: bool, *, partly: bool) -> None:
+    """`partly`: rows without a label learn from the teacher."""
     labels = samples.take(1).labels
     if labels is None:
         raise Refusal(
@@ -117,7 +120,11 @@ def _check_labels(samples: Samples, output: torch.Tensor, classes: bool) -> None
         raise _refused(f"a label has the shape {list(labels.shape[1:])}, an answer {list(output.shape[1:])}")
     ranges = [(int(part.min()), int(part.max())) for _, part in _parts(samples)]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-    if low < 0 or high >= output.shape[1]:
+    if low == high == UNLABELLED:
+        raise _refused("all of them are -1, which is none: give labels, or set the step's labels to 0")
+    if low == UNLABELLED and not partly:
+        raise _refused("some are -1, which is none; without labels, distillation learns from a teacher")
+    if low < UNLABELLED or high >= output.shape[1]:
         raise _refused(f"they go from {low} to {high}, the output has {output.shape[1]} classes from 0")
 
 

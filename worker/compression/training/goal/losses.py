@@ -2,7 +2,8 @@
 
 Logits are [N, C, …], class numbers [N, …]:
 
-cross entropy      −Σ y log p                           labels, or the teacher's most likely class
+cross entropy      −Σ y log p                           labels (0 where a label is `UNLABELLED`), or the teacher's
+                                                        most likely class
 soft labels        T² Σ q_T (log q_T − log p_T)         q_T, p_T: softmax(logits / T)
                                                         (Hinton et al. 2015, arXiv:1503.02531)
 squared error      mean (ŷ − y)²
@@ -12,9 +13,15 @@ direction          1 − cos(ŷ, y)                        along the last axis
 import torch
 from torch.nn import functional
 
+from winnow.contract.fitting import UNLABELLED
+
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    """Unlabelled ones count among those that the mean is of, so that a labelled one weighs the same in every batch."""
+    total = functional.cross_entropy(
+        logits, labels, label_smoothing=smoothing, ignore_index=UNLABELLED, reduction="sum"
+    )
+    return total / labels.numel()
 
 
 def soft_labels(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:

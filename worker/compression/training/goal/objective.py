@@ -15,6 +15,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
+from winnow.contract.fitting import UNLABELLED
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.feature_distillation.features import Feature, Projections
 from worker.compression.training.goal.head import Head
@@ -53,7 +54,8 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class ClassMatches:
-    """How many of `count` answers were the wanted class. `name` says whose class: top1, agreement."""
+    """How many of `count` answers were the wanted class, of those that have one. `name` says whose class: top1,
+    agreement."""
 
     name: str
     matches: int
@@ -148,7 +150,8 @@ class Objective(nn.Module):
             return None
         chosen, labels = self.student.read(student).argmax(1), batch.labels
         if labels is not None and not labels.is_floating_point() and labels.numel() == chosen.numel():
-            name, wanted = "top1", labels.view(chosen.shape)
+            labelled = labels.view(chosen.shape) != UNLABELLED
+            name, wanted, chosen = "top1", labels.view(chosen.shape)[labelled], chosen[labelled]
         elif self.teacher is not None and self.teacher.value in teacher:
             name, wanted = "agreement", self.teacher.read(teacher).argmax(1)
         else:

@@ -58,6 +58,22 @@ def test_a_loss_is_the_weighted_sum_of_its_parts() -> None:
     assert loss(soft=2, labels=3, hard=0.5) == pytest.approx(both, rel=1e-5)
 
 
+def test_samples_without_a_label_learn_from_the_teacher_alone() -> None:
+    """Each loss is that of the batch in which they are absent, by their shares: nothing else is added or taken."""
+    student, teacher = {"logits": torch.randn(6, 10)}, {"logits": torch.randn(6, 10)}
+    objective = Objective(LossWeights(soft=1, labels=2), HEAD, HEAD)
+
+    def loss(rows: slice, labels: list[int]) -> float:
+        cut = ({name: x[rows] for name, x in values.items()} for values in (student, teacher))
+        return float(objective.loss(*cut, batch(torch.tensor(labels))))
+
+    whole = loss(slice(6), [1, 2, 3, 4, -1, -1])
+    assert whole == pytest.approx((4 * loss(slice(4), [1, 2, 3, 4]) + 2 * loss(slice(4, 6), [-1, -1])) / 6)
+    found = objective.count_matches(teacher, teacher, batch(torch.tensor([1, 2, 3, 4, -1, -1])))
+    assert found is not None
+    assert (found.name, found.count) == ("top1", 4)
+
+
 def test_right_answers_are_counted_against_labels_else_the_teacher() -> None:
     student = {"logits": torch.eye(4, 10)}
     objective = Objective(LossWeights(soft=1), HEAD, HEAD)
