@@ -169,6 +169,8 @@ def _sentences(report: Report) -> Iterator[str]:
             yield f"On {report.target.target}, {reason}"
     if report.robustness is not None:
         yield from (f"{about}: {says}" for about, says in sentences(report.robustness))
+    if report.arithmetic is not None:
+        yield f"Arithmetic: {report.arithmetic.says}"
     if report.portability:
         yield f"Loads elsewhere: {'; '.join(map(_portability, report.portability))}."
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"

@@ -4,6 +4,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from winnow.contract.arithmetic import Arithmetic
 from winnow.contract.base import Interval, ResponseModel
 from winnow.contract.evaluation import Task
 from winnow.contract.portability import Portability, TargetReport
@@ -338,6 +339,11 @@ class Report(ResponseModel):
         default=None,
         description="What an answer depends on besides its input; null in trials, and in reports from before it was "
         "measured.",
+    )
+    arithmetic: Arithmetic | None = Field(
+        default=None,
+        description="What both models are computed in by the runtime that measured them; null in trials, and in "
+        "reports from before it was looked at.",
     )
     environment: Environment = Field(description="What it was measured on.")
     notes: list[str] = Field(description="What else there is to know, for people.")

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.support.arithmetic import arithmetic
 from tests.support.asked import report
 from tests.support.qdq_nets import quantized_conv
 from tests.support.robust import robustness
@@ -65,6 +66,12 @@ def test_each_fact_of_robustness_is_a_line() -> None:
     for line in ("Neighbours: An answer depends <b>.", "Unseen data: No quality was judged."):
         assert line in text
     assert "Neighbours" not in shown(report()), "of before it was measured"
+
+
+def test_what_really_runs_is_a_line() -> None:
+    line = "Arithmetic: ONNX Runtime computes all in integers."
+    assert line in shown(report(arithmetic=arithmetic("ONNX Runtime computes all in integers.")))
+    assert "Arithmetic" not in shown(report()), "of before it was looked at"
 
 
 def trained(**details: Any) -> Report:

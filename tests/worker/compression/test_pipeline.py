@@ -75,6 +75,15 @@ def test_facts_of_robustness_are_in_every_report(done: tuple[Report, Path]) -> N
     assert (facts.noise.told_from is not None) == told
 
 
+def test_what_really_runs_is_in_every_report(done: tuple[Report, Path]) -> None:
+    arithmetic = done[0].arithmetic
+    assert arithmetic is not None
+    assert arithmetic.before is not None
+    assert arithmetic.after is not None
+    assert (arithmetic.before.integer_macs, arithmetic.after.integer_macs) == (0, 1)
+    assert "all multiply-accumulates of the result in integers" in arithmetic.says
+
+
 def test_rows_that_calibrated_are_left_out_of_what_nothing_was_chosen_by(
     files: Digits, tmp_path: Path
 ) -> None:

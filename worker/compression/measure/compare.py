@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+from winnow.contract.arithmetic import Arithmetic
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.report import Energy, Pair, Parity, Quality
@@ -14,6 +15,7 @@ from worker.compression.data.samples import Fed, Samples
 from worker.compression.machine.threads import usable_threads
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
+from worker.compression.measure.arithmetic.measure import measure_arithmetic
 from worker.compression.measure.baseline import ORIGINAL, check_measurable, data_notes
 from worker.compression.measure.energy import measure_energy
 from worker.compression.measure.environment import describe
@@ -71,19 +73,13 @@ def compare(
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
     quality, quality_notes, nan_samples = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
     timing, weighing = next(tick), next(tick)
+    timed: list[Timed] = []
     with nullcontext() if extent.brief else measuring(progress):
         patience = Patience(progress, 0.0 if extent.brief else None)
-        timed: list[Timed] = []
         if extent.times:
             timed = list(
                 measure_latencies(
-                    baseline,
-                    candidate,
-                    benchmark,
-                    data,
-                    seed,
-                    timing,
-                    patience,
+                    *(baseline, candidate, benchmark, data, seed, timing, patience),
                     target=target,
                     brief=extent.brief,
                 )
@@ -95,6 +91,7 @@ def compare(
         )
         energy = None if extent.brief else _energy(pair, benchmark, data, seed)
     robustness: Robustness | None = None
+    arithmetic: Arithmetic | None = None
     if not extent.brief:
         robustness = measure_robustness(
             pair,
@@ -107,6 +104,7 @@ def compare(
             benchmark=benchmark,
             seed=seed,
         )
+        arithmetic = measure_arithmetic(pair, data, benchmark, seed)
     weighing(1.0)
     return Comparison(
         shapes=shapes,
@@ -127,6 +125,7 @@ def compare(
         ],
         energy=energy,
         robustness=robustness,
+        arithmetic=arithmetic,
     )
 
 

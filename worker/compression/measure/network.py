@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Network:
     ) -> None:
         """`batch_axes`: of the model that this one was made from; operators of ONNX Runtime's own hide them."""
         self.role, self.threads, self.target = role, threads, target
-        self._file = model
+        self.file: Final = model
         try:
             self._executable = opener(target)(model, threads)
         except TargetUnavailable as error:
@@ -78,7 +79,7 @@ class Network:
             ) from error
 
     def _refusal(self, what: str, error: Exception) -> Refusal:
-        reason = str(error).replace(str(self._file), self._file.name).strip() or type(error).__name__
+        reason = str(error).replace(str(self.file), self.file.name).strip() or type(error).__name__
         runtime = RUNTIME_NAMES[self.target]
         return Refusal("model_does_not_run", f"In {runtime} {self.role} {what}: {reason[:500]}")
 

@@ -83,6 +83,7 @@ def assemble(
         portability=portability(artifact, written, options.processes),
         energy=measured.energy,
         robustness=measured.robustness,
+        arithmetic=measured.arithmetic,
         environment=measured.environment,
         notes=[
             *measured.notes,

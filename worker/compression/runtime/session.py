@@ -12,8 +12,15 @@ PROVIDERS: Final = {"onnxruntime-cuda": "CUDAExecutionProvider", "onnxruntime-cp
 CPU: Final = PROVIDERS["onnxruntime-cpu"]
 
 
-def open_session(model: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
-    """Make a session to be timed, on the first of the providers that can be started. Raises what it raises.
+def open_session(
+    model: Path,
+    threads: int,
+    providers: Sequence[str],
+    profile_prefix: Path | None = None,
+    optimized: Path | None = None,
+) -> ort.InferenceSession:
+    """Make a session to be timed, on the first of the providers that can be started; elsewhere one like it, which is
+    profiled and writes down its optimized graph. Raises what it raises.
 
     Worker threads stop spinning when a run ends: two sessions take turns in one process, and the idle one's
     threads would otherwise burn the cores that the other is timed on.
@@ -25,6 +32,11 @@ def open_session(model: Path, threads: int, providers: Sequence[str]) -> ort.Inf
     options.use_deterministic_compute = True
     options.log_severity_level = FATAL_ONLY
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
     return ort.InferenceSession(str(model), options, providers=list(providers))
 
 

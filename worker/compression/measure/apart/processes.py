@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from pydantic import TypeAdapter
 
+from winnow.contract.arithmetic import Arithmetic
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
@@ -71,6 +72,7 @@ class Comparison:
     notes: list[str]
     energy: Energy | None = None
     robustness: Robustness | None = None
+    arithmetic: Arithmetic | None = None
 
 
 COMPARISON: Final = TypeAdapter(Comparison)

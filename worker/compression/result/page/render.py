@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from worker.compression.result.page.blocks import Section
 from worker.compression.result.page.heading import done, heading
 from worker.compression.result.page.sections import (
+    arithmetic,
     before_after,
     classes,
     fidelity,
@@ -32,6 +33,7 @@ SECTIONS = (
     sensitivity.section,
     network.section,
     outputs.section,
+    arithmetic.section,
     robustness.section,
     classes.section,
     samples.section,

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from tests.support import robust
+from tests.support.arithmetic import arithmetic as as_measured
 from tests.support.asked import report
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import ClassQuality
-from worker.compression.result.page.blocks import Paragraph
+from worker.compression.result.page.blocks import Paragraph, Table
 from worker.compression.result.page.marks import Rect
-from worker.compression.result.page.sections import classes, robustness
+from worker.compression.result.page.sections import arithmetic, classes, robustness
 from worker.compression.result.page.sections.per_layer import sensitivity
 from worker.compression.result.page.sections.provenance import recipe
 from worker.compression.result.page.seen import Seen
@@ -92,3 +93,17 @@ def test_each_fact_of_robustness_is_a_sentence_and_what_came_in_stands_out() -> 
         ("Neighbours: ", "bad"), ("Padding: ", ""), ("CPUs without VNNI: ", "bad"), ("Noise: ", ""),
         ("Unseen data: ", ""),
     ]  # fmt: skip
+
+
+def test_what_really_runs_is_a_sentence_and_a_row_for_each_model_that_is_known() -> None:
+    base = subject({})
+    assert arithmetic.section(base) is None, "of before it was looked at"
+    told = replace(base, report=base.report.model_copy(update={"arithmetic": as_measured()}))
+    drawn = arithmetic.section(told)
+    assert drawn is not None
+    said, table = drawn.blocks
+    assert isinstance(said, Paragraph)
+    assert isinstance(table, Table)
+    assert said.text == "It computes <b>."
+    (row,) = table.rows
+    assert row == ["after", "20", "60.0%", "10.0%", "98.0%", "2.0%", "float32", "1 Conv, 9 QLinearConv"]

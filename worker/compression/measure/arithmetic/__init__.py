@@ -1,0 +1,1 @@
+"""What a model's nodes are computed in, as the runtime that measured it tells."""
