@@ -101,7 +101,9 @@ def gate(
             evaluation=evaluation_of(report, recipe, decode) if max_metric_drop is not None else None,
             benchmark=Benchmark(threads=threads),
             seed=report.seed,
-            target=DEFAULT_TARGET if recipe is None or recipe.job is None else measured_on(recipe.job.target),
+            target=DEFAULT_TARGET
+            if recipe is None or recipe.job is None
+            else measured_on(recipe.job.target, recipe.job.precision),
             times=min_speedup is not None,
         )
         measured = measure_here(request)

@@ -32,7 +32,8 @@ OPTIONS: Final = (
     (r"limits\.(?P<name>seconds|memory_bytes)", "--limit-"),
     (r"tags(\..*)?", "--tag"),
     (r"needs(\.\d+)?", "--needs"),
-    (r"(?P<name>seed|name|target|priority|explain)", None),
+    (r"(?P<name>seed|name|target|precision|priority|explain)", None),
+    (r"target_features(\.\d+)?", "--target-feature"),
     (r"model", "MODEL"),
 )
 """Pattern of a path → option; None where the option is called like the path's last part."""

@@ -110,6 +110,19 @@ class JobOptions(RequirementOptions):
         str | None,
         typer.Option(help=f"What the result is made for: {', '.join(JOB_TARGETS)}; the first if not given."),
     ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="What the target computes floats in: f32, or bf16 with openvino-cpu; f32 if not given."
+        ),
+    ] = None
+    target_feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="avx512_vnni",
+            help="A feature of the CPU that the result is made for; repeatable; those of the worker's if not given.",
+        ),
+    ] = None
     limit_seconds: Annotated[
         int | None, typer.Option(help="Stop an attempt after so many seconds; 3600 if not given.")
     ] = None
@@ -234,6 +247,8 @@ class JobOptions(RequirementOptions):
             "require": self.require(),
             "benchmark": without_none(benchmark),
             "target": self.target,
+            "precision": self.precision,
+            "target_features": self.target_feature,
             "limits": without_none({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
             "needs": self.needs,
             "explain": self.explain,

@@ -17,7 +17,7 @@ from winnow.contract.pinning import PINNED
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult
 from winnow.contract.search import Search
-from winnow.contract.target import DEFAULT_TARGET, JobTarget
+from winnow.contract.target import DEFAULT_TARGET, CpuFeature, JobTarget, Precision, why_no_such_target
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
@@ -104,12 +104,29 @@ class JobSettings(RequestModel):
         description="What the result is made for. A runtime that workers have times and judges the model and its "
         "candidates; of others rules say what they take (`GET /v1/targets`), and onnxruntime-cpu times and judges.",
     )
+    precision: Precision = Field(
+        default="f32",
+        description="What the target computes floats in, for the model as uploaded, too: `f32`, as the file says, or "
+        "`bf16`, which openvino-cpu takes by itself on CPUs with AMX: 2 to 3 digits, faster.",
+    )
+    target_features: Annotated[list[CpuFeature], Field(max_length=16)] | None = Field(
+        default=None,
+        description="Features of the CPU that the result is made for, as /proc/cpuinfo calls them: what 8-bit weights "
+        "are chosen by. Null: those of the worker's. None of them is simulated: times and quality are the worker's.",
+    )
     limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
     explain: bool = Field(
         default=False,
         description="Whether the result and the model as uploaded are also compared in what they look at: `fidelity` "
         "of the report.",
     )
+
+    @model_validator(mode="after")
+    def _target_is_of_a_piece(self) -> Self:
+        why = why_no_such_target(self.target, self.precision, self.target_features)
+        if why is not None:
+            raise ValueError(why)
+        return self
 
 
 class ClosedJob(JobSettings):
@@ -250,6 +267,10 @@ class Job(ResponseModel):
     benchmark: Benchmark = Field(description="What is timed.")
     target: JobTarget = Field(
         description="What it is made for, and timed and judged on where workers have it."
+    )
+    precision: Precision = Field(default="f32", description="What the target computes floats in.")
+    target_features: list[str] | None = Field(
+        default=None, description="Features of the CPU that it is made for; null: those of the worker's."
     )
     limits: Limits = Field(description="When an attempt is stopped.")
     explain: bool = Field(

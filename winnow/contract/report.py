@@ -45,7 +45,8 @@ class Latency(ResponseModel):
     threads: int = Field(description="Threads of the runtime.")
     rounds: int = Field(description="How often both models were timed in turns.")
     provider: str = Field(
-        description="What ran it: an execution provider of ONNX Runtime, or `OpenVINO CPU`."
+        description="What ran it: an execution provider of ONNX Runtime, `OpenVINO CPU` or "
+        "`OpenVINO CPU, bfloat16`."
     )
     shapes: dict[str, list[int]] = Field(description="The shapes of the inputs, by name.")
     baseline_ms: Percentiles = Field(description="Times of single runs of the model as uploaded.")

@@ -12,7 +12,7 @@ from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements, Student
 from winnow.contract.search import SearchReport
-from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, Target
+from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, CpuFeature, Target
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 from worker.compression.names import Names
 
@@ -116,6 +116,7 @@ class Judged(Message):
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
     checked: CheckedTarget | None = None
+    features: list[CpuFeature] | None = None
     explain: bool = False
     names: Names = Names()
 

@@ -82,8 +82,9 @@ def _compress(job: Path, out: Path) -> int:
             request.seed,
             models={path: base / path for path in named_models(request.recipe)},
             request=request,
-            target=measured_on(request.target),
+            target=measured_on(request.target, request.precision),
             checked=checked_by_rules(request.target),
+            features=request.target_features,
             names=Names(Path(request.model).name, request.name or ""),
         ),
     )

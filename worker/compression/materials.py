@@ -72,6 +72,7 @@ class Materials:
             benchmark=self.options.benchmark,
             target=self.options.target,
             checked=self.options.checked,
+            features=self.options.features,
             curves=curves,
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,
@@ -189,7 +190,8 @@ def fingerprint(source_sha256: str, data: Data, options: Options) -> str:
     used = [_identity(source) for source in (data.calibration, data.training)]
     others = {name: sha256_of(path) for name, path in options.models.items()}
     return json.dumps(
-        [source_sha256, used, others, options.seed, options.target, options.checked], sort_keys=True
+        [source_sha256, used, others, options.seed, options.target, options.checked, options.features],
+        sort_keys=True,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.recipe import Requirements
-from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, Target
+from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, CpuFeature, Target
 from worker.compression.cache.unfinished import OnKept, tell_nobody
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
@@ -22,8 +22,9 @@ class Options:
     `processes` start those in which models are measured. `judging` is what the result is for. `request` is what the job
     was asked with, where there is one: what the report suggests to try next is written as another.
     `target` is the runtime that measures, `checked` a target whose rules are held against both models, where the job
-    is for one. `on_kept` is told of each checkpoint. `page`: whether the report is also made into a page. `explain`:
-    whether both models are compared in what they look at. `names` stand on the page.
+    is for one; `features` are those of the CPU that it is for, None for this one's. `on_kept` is told of each
+    checkpoint. `page`: whether the report is also made into a page. `explain`: whether both models are compared in what
+    they look at. `names` stand on the page.
     """
 
     evaluation: Evaluation | None = None
@@ -38,6 +39,7 @@ class Options:
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
     checked: CheckedTarget | None = None
+    features: list[CpuFeature] | None = None
     on_kept: OnKept = tell_nobody
     page: bool = False
     explain: bool = False

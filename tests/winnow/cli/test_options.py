@@ -39,6 +39,8 @@ def test_every_option_finds_its_place() -> None:
         threads=[1, 2],
         rounds=9,
         target="openvino-cpu",
+        precision="bf16",
+        target_feature=["amx_bf16", "avx512_vnni"],
         shape=["x=1,3,320,320"],
         seed=7,
         name="phone",
@@ -85,7 +87,8 @@ def test_every_option_finds_its_place() -> None:
         "rounds": 9,
         "shapes": {"x": [1, 3, 320, 320]},
     }
-    assert made.target == "openvino-cpu"
+    assert (made.target, made.precision) == ("openvino-cpu", "bf16")
+    assert made.target_features == ["amx_bf16", "avx512_vnni"]
     assert (made.model, made.seed, made.name, made.tags) == (
         "mdl_1",
         7,

@@ -6,7 +6,7 @@ from typing import Final
 from winnow.contract.bundle.files import ARTIFACT
 from winnow.contract.model import TensorSpec
 from winnow.contract.report import Latency
-from winnow.contract.target import OPENVINO_ARITHMETIC
+from winnow.contract.target import OPENVINO_ARITHMETIC, Target
 
 CPU: Final = "CPUExecutionProvider"
 NUMPY: Final = frozenset(
@@ -30,13 +30,13 @@ def onnxruntime_lines(feed: str, provider: str = CPU) -> str:
     )
 
 
-def openvino_lines(feed: str) -> str:
+def openvino_lines(feed: str, target: Target) -> str:
     """By OpenVINO, fed with what `feed` is in Python."""
     return "\n".join(
         [
             "import numpy as np",
             "import openvino as ov",
-            f"as_measured = {OPENVINO_ARITHMETIC!r}",
+            f"as_measured = {OPENVINO_ARITHMETIC[target]!r}",
             f"model = ov.Core().compile_model({ARTIFACT!r}, 'CPU', as_measured)",
             f"feed = {feed}",
             "outputs = model(feed)",
@@ -51,7 +51,9 @@ def ways_to_run(feed: str, latency: Sequence[Latency]) -> list[tuple[str, str]]:
         case "CUDAExecutionProvider" as provider:
             ways.append(("On the target, CUDA", onnxruntime_lines(feed, provider)))
         case "OpenVINO CPU":
-            ways.append(("On the target, OpenVINO", openvino_lines(feed)))
+            ways.append(("On the target, OpenVINO", openvino_lines(feed, "openvino-cpu")))
+        case "OpenVINO CPU, bfloat16":
+            ways.append(("On the target, OpenVINO", openvino_lines(feed, "openvino-cpu-bf16")))
     return ways
 
 

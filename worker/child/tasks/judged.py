@@ -30,6 +30,7 @@ def options_of(task: Judged, messages: Messages) -> Options:
         task.target,
         on_kept=messages.tell_kept,
         checked=task.checked,
+        features=task.features,
         page=task.judging != "trial",
         explain=task.explain and task.judging != "trial",
         names=task.names,

@@ -20,7 +20,7 @@ from winnow.contract.recipe import Int8Dynamic
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.mapped_tensors import spill_for
 from worker.compression.quantization.integer.dynamic_model import Dynamic
-from worker.compression.quantization.integer.hardware import weight_range
+from worker.compression.quantization.integer.hardware import TARGETS, machine_of, weight_range
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import refuse_quantized, step_result
 from worker.compression.steps.opset import raised
@@ -41,7 +41,7 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> StepRe
             "missing_data", "int8_dynamic with smooth needs calibration data.", field="data.calibration"
         )
     model, notes = raised(model, OPSET, "dynamic quantization")
-    weights = weight_range(step.weight_range)
+    weights = weight_range(step.weight_range, TARGETS[machine_of(context.features)].exact)
     dynamic = Dynamic(
         GraphEdit(model, step.exclude, spill_for(model, context.scratch)), weights.limit, step.smooth
     )

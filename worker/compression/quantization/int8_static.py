@@ -54,7 +54,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     else:
         model, notes = raised(model, OPSET, "quantization per channel")
     static, details = prepare(
-        GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked
+        GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked, context.features
     )
     result = step_result(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
     parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)

@@ -59,7 +59,9 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     original = model
     model, notes = raised(model, OPSET, "a weight of 4 bits")
     settings = StaticSettings(calibration="mse")
-    static, _ = prepare(GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked)
+    static, _ = prepare(
+        GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked, context.features
+    )
     static.embeddings = False  # the budget is spent on layers alone
     result = step_result(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
     calibrate(static, settings, Within(context.progress, 0, 0.2).advance)

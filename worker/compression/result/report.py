@@ -26,6 +26,10 @@ from worker.compression.result.portability import checked, in_words, portability
 from worker.compression.upload.upload import Upload
 
 WINNOW: Final = version("winnow-service")
+IN_BFLOAT16: Final = (
+    "OpenVINO computed floats of both models in bfloat16, as precision asks: what is said of the outputs compares one "
+    "with the other there, and neither with float32."
+)
 
 
 def assemble(
@@ -89,6 +93,7 @@ def assemble(
             *measured.notes,
             *filter(None, [split and sentence(split), upload.note]),
             *([in_words(target)] if target else ()),
+            *([IN_BFLOAT16] if options.target == "openvino-cpu-bf16" else ()),
         ],
     )
 

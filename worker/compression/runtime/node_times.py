@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from winnow.contract.target import Target
+from winnow.contract.target import OPENVINO_ARITHMETIC, Target
 from worker.compression.runtime.session import open_cpu_session
 
 RUNS: Final = 15
@@ -20,7 +20,9 @@ NodeTimes = dict[str, list[float]]
 
 def node_times(model: Path, feed: Mapping[str, np.ndarray], target: Target) -> NodeTimes:
     """Run the model some times and return how long each node took. CUDA's nodes are timed on the CPU."""
-    return _by_openvino(model, feed) if target == "openvino-cpu" else _by_onnxruntime(model, feed)
+    return (
+        _by_openvino(model, feed, target) if target in OPENVINO_ARITHMETIC else _by_onnxruntime(model, feed)
+    )
 
 
 def _by_onnxruntime(model: Path, feed: Mapping[str, np.ndarray]) -> NodeTimes:
@@ -34,10 +36,10 @@ def _by_onnxruntime(model: Path, feed: Mapping[str, np.ndarray]) -> NodeTimes:
     return times
 
 
-def _by_openvino(model: Path, feed: Mapping[str, np.ndarray]) -> NodeTimes:
+def _by_openvino(model: Path, feed: Mapping[str, np.ndarray], target: Target) -> NodeTimes:
     from worker.compression.runtime.on_openvino import OpenvinoModel
 
-    loaded = OpenvinoModel(model, 1, PERF_COUNT=True)
+    loaded = OpenvinoModel(model, 1, target, PERF_COUNT=True)
     times: NodeTimes = defaultdict(list)
     for _ in range(RUNS):
         loaded.run(None, feed)

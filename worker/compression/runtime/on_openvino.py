@@ -3,13 +3,14 @@
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from winnow.contract.target import OPENVINO_ARITHMETIC
-from worker.compression.runtime.executable import CannotConvert
+from winnow.contract.target import OPENVINO_ARITHMETIC, Target
+from worker.compression.runtime.executable import CannotConvert, Opener, TargetUnavailable
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing OpenVINO would report to Intel
 
@@ -19,7 +20,6 @@ CPU: Final = "CPU"
 SETTINGS: Final[dict[str, Any]] = {
     "PERFORMANCE_HINT": "LATENCY",
     "NUM_STREAMS": 1,
-    **OPENVINO_ARITHMETIC,
     "ENABLE_CPU_PINNING": False,  # models take turns: two on the same core, or one on a busy one
 }
 
@@ -41,12 +41,27 @@ def _core() -> ov.Core:
 CORE: Final = _core()
 
 
-class OpenvinoModel:
-    provider: Final = "OpenVINO CPU"
+PROVIDERS: Final[dict[Target, str]] = {
+    "openvino-cpu": "OpenVINO CPU",
+    "openvino-cpu-bf16": "OpenVINO CPU, bfloat16",
+}
 
-    def __init__(self, model: Path, threads: int, **settings: Any) -> None:
+
+def opener_of(target: Target) -> Opener:
+    """What loads models for it. Raises `TargetUnavailable` where this CPU does not multiply bfloat16."""
+    if target == "openvino-cpu-bf16" and "BF16" not in CORE.get_property(CPU, "OPTIMIZATION_CAPABILITIES"):
+        raise TargetUnavailable(
+            "This worker's CPU does not multiply bfloat16, so OpenVINO would go on in float32. Leave precision out, or "
+            "ask the operator for a worker with AMX or AVX-512 BF16."
+        )
+    return partial(OpenvinoModel, target=target)
+
+
+class OpenvinoModel:
+    def __init__(self, model: Path, threads: int, target: Target = "openvino-cpu", **settings: Any) -> None:
         """Raises `CannotConvert`, and `RuntimeError` for the rest."""
-        every = SETTINGS | {"INFERENCE_NUM_THREADS": threads} | settings
+        every = SETTINGS | OPENVINO_ARITHMETIC[target] | {"INFERENCE_NUM_THREADS": threads} | settings
+        self.provider: Final = PROVIDERS[target]
         try:
             self.compiled = CORE.compile_model(CORE.read_model(model), CPU, every)
         except RuntimeError as error:

@@ -13,6 +13,7 @@ RUNTIME_NAMES: dict[Target, str] = {
     "onnxruntime-cpu": "ONNX Runtime",
     "onnxruntime-cuda": "ONNX Runtime on CUDA",
     "openvino-cpu": "OpenVINO",
+    "openvino-cpu-bf16": "OpenVINO in bfloat16",
 }
 """As sentences have them."""
 
@@ -29,10 +30,10 @@ def opener(target: Target) -> Opener:
             return open_on_cpu
         case "onnxruntime-cuda":
             return open_on_cuda
-        case "openvino-cpu":
-            from worker.compression.runtime.on_openvino import OpenvinoModel
+        case "openvino-cpu" | "openvino-cpu-bf16":
+            from worker.compression.runtime.on_openvino import opener_of
 
-            return OpenvinoModel
+            return opener_of(target)
         case _:
             assert_never(target)
 
@@ -44,7 +45,7 @@ def is_installed(target: Target) -> bool:
             return True
         case "onnxruntime-cuda":
             return CUDA in ort.get_available_providers()
-        case "openvino-cpu":
+        case "openvino-cpu" | "openvino-cpu-bf16":
             return find_spec("openvino") is not None
         case _:
             assert_never(target)

@@ -16,7 +16,7 @@ from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import RequirementResult
-from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, Target
+from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, CpuFeature, Target
 from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.cache.unfinished import NOT_KEPT, Unfinished
 from worker.compression.data.samples import Samples
@@ -47,7 +47,8 @@ class Context:
 
     `require`, `evaluation`, `benchmark` and `target` are the job's: what a step that chooses is to reach, its metric,
     how it is timed, and on which runtime; `checked` is the target whose rules say what may be written, where there is
-    one. The evaluation data itself is not here: nothing is chosen by it.
+    one, and `features` those of the CPU that it is for, None for this one's. The evaluation data itself is not here:
+    nothing is chosen by it.
 
     `calibration` is there when the job has some; of `sized`, any of the job's data, only the shapes may be used.
     `seen` opens calibration and training data, as far as there are some, for models with these inputs.
@@ -66,6 +67,7 @@ class Context:
     benchmark: Benchmark = field(default_factory=Benchmark)
     target: Target = DEFAULT_TARGET
     checked: CheckedTarget | None = None
+    features: list[CpuFeature] | None = None
     curves: Path = Path()
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _refuse_missing

@@ -29,6 +29,7 @@ def answer(lines: str) -> np.ndarray:
         ("CPUExecutionProvider", ["Python, ONNX Runtime"]),
         ("CUDAExecutionProvider", ["Python, ONNX Runtime", "On the target, CUDA"]),
         ("OpenVINO CPU", ["Python, ONNX Runtime", "On the target, OpenVINO"]),
+        ("OpenVINO CPU, bfloat16", ["Python, ONNX Runtime", "On the target, OpenVINO"]),
     ],
 )
 def test_every_runtime_that_measures_has_its_lines(provider: str, titles: list[str]) -> None:

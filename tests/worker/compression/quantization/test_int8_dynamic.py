@@ -24,6 +24,7 @@ from tests.support.small_nets import (
 )
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Dynamic
+from winnow.contract.target import CpuFeature
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
@@ -112,6 +113,12 @@ def test_weights_in_7_bits_stay_within_64() -> None:
         arrays = [v.const_value.numpy() for v in made.model.graph.initializers.values() if v.const_value]
         assert {np.abs(a.astype(int)).max() for a in arrays if a.dtype == np.int8 and a.any()} == {64}
         assert made.details["weight_range"] == [-64, 64]
+
+
+@pytest.mark.parametrize(("features", "bits"), [(["avx2"], 7), (["avx2", "avx_vnni"], 8), (["asimddp"], 8)])
+def test_weights_are_chosen_by_the_features_of_the_target(features: list[CpuFeature], bits: int) -> None:
+    context = Context(Path(), 0, Silent(), features=features)
+    assert apply(mlp(), Int8Dynamic(kind="int8_dynamic"), context).details["weight_bits"] == bits
 
 
 def test_excluded_nodes_are_untouched() -> None:

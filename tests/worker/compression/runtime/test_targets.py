@@ -67,6 +67,25 @@ def test_openvino_computes_the_float_model_in_float32(tmp_path: Path) -> None:
 
 
 @needs_openvino
+def test_in_bfloat16_openvino_is_near_or_refused_where_the_cpu_has_none(tmp_path: Path) -> None:
+    """To 3 % of the largest output, and not bit for bit."""
+    from worker.compression.runtime import on_openvino
+
+    feed = next(digits_samples(tmp_path).take(2).batches(2))
+    if "BF16" in on_openvino.CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        exact, half = (
+            loaded(digits_net(), tmp_path, target) for target in ("openvino-cpu", "openvino-cpu-bf16")
+        )
+        (expected,), (result,) = exact.run(feed), half.run(feed)
+        assert (half.provider, half.target) == ("OpenVINO CPU, bfloat16", "openvino-cpu-bf16")
+        np.testing.assert_allclose(result, expected, atol=0.03 * np.abs(expected).max())
+        assert (result != expected).any()
+    else:
+        with pytest.raises(Refusal, match="does not multiply bfloat16"):
+            loaded(digits_net(), tmp_path, "openvino-cpu-bf16")
+
+
+@needs_openvino
 def test_openvino_computes_our_quantized_convolutions_in_integers(tmp_path: Path) -> None:
     from worker.compression.runtime.on_openvino import OpenvinoModel
 

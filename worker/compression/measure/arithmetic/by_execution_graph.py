@@ -6,13 +6,14 @@ where what reads it is.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import onnx_ir as ir
 
+from winnow.contract.target import Target
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.values import all_nodes
 from worker.compression.measure.arithmetic.kernels import INTEGER, OTHER, Kernel
@@ -52,13 +53,13 @@ class Executed:
 
 
 def kernels_of_openvino(
-    model: Path, graph: ir.Model, shapes: dict[str, list[int]], threads: int, settings: Mapping[str, Any]
+    model: Path, graph: ir.Model, shapes: dict[str, list[int]], threads: int, target: Target
 ) -> list[Kernel]:
     """Compile a `named_copy`, of which this is the graph, as it is measured, and tell its nodes apart; multiply-
     accumulates are those of these input shapes. Raises what OpenVINO raises."""
     from worker.compression.runtime.on_openvino import OpenvinoModel
 
-    compiled = OpenvinoModel(model, threads, **settings).compiled
+    compiled = OpenvinoModel(model, threads, target).compiled
     return kernels([*_executed(compiled.get_runtime_model())], with_shapes(graph, shapes))
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from winnow.contract.arithmetic import Arithmetic, Kernels
 from winnow.contract.job import Benchmark
+from winnow.contract.target import OPENVINO_ARITHMETIC
 from worker.compression.data.samples import Samples
 from worker.compression.measure.arithmetic.by_execution_graph import kernels_of_openvino
 from worker.compression.measure.arithmetic.by_profile import kernels_of_onnxruntime
@@ -61,8 +62,8 @@ def _kernels(network: Network, feed: Feed, threads: int, folder: Path) -> Kernel
     fitted = network.fit(feed)
     with TemporaryDirectory(dir=folder) as name:
         graph, path = named_copy(network.file, Path(name))
-        if network.target == "openvino-cpu":
+        if network.target in OPENVINO_ARITHMETIC:
             shapes = {of: list(x.shape) for of, x in fitted.items()}
-            return shares(kernels_of_openvino(path, graph, shapes, threads, {}))
+            return shares(kernels_of_openvino(path, graph, shapes, threads, network.target))
         providers = (CUDA, CPU) if network.target == "onnxruntime-cuda" else (CPU,)
         return shares(kernels_of_onnxruntime(path, Path(name), fitted, threads, providers))

@@ -25,11 +25,11 @@ image_classification/trt (ActivationSymmetric, QuantizeBias off).
 """
 
 import platform
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
-from typing import Final, Literal, assert_never
+from typing import Final, Literal, assert_never, get_args
 
-from winnow.contract.target import CheckedTarget
+from winnow.contract.target import ArmFeature, CheckedTarget, CpuFeature
 from winnow.contract.target_rules.load import rules_of
 from winnow.contract.target_rules.rules import TargetRules
 from worker.compression.machine.cpu import cpu_flags
@@ -39,6 +39,8 @@ WeightRangeChoice = Literal["auto", "full", "reduced"]
 FULL_LIMIT, REDUCED_LIMIT, FOUR_BITS_LIMIT = 127, 64, 7
 """Weights lie in ± these."""
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+FOUR_IN_INT32 = VNNI | {"amx_int8"}
+"""Whatever adds four products of 8 bits in int32."""
 X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
 
 
@@ -85,12 +87,14 @@ TARGETS: Final[dict[str, Target]] = {
 }
 
 
-def resolve_target(choice: str, checked: CheckedTarget | None = None) -> tuple[str, Target]:
+def resolve_target(
+    choice: str, checked: CheckedTarget | None = None, features: Collection[CpuFeature] | None = None
+) -> tuple[str, Target]:
     """Name the machine and what it does well; `auto` is the target that the job is made for and rules know, else the
-    CPU that this runs on."""
+    CPU with these features, None for the one that this runs on."""
     if choice == "auto" and checked is not None:
         return checked, ruled_target(rules_of(checked))
-    name = this_machine() if choice == "auto" else choice
+    name = machine_of(features) if choice == "auto" else choice
     return name, TARGETS[name]
 
 
@@ -109,6 +113,15 @@ def ruled_target(rules: TargetRules) -> Target:
         ),
         tables=False,
     )
+
+
+def machine_of(features: Collection[CpuFeature] | None) -> str:
+    """Name the target that a CPU with these features is, None for this one."""
+    if features is None:
+        return this_machine()
+    if not {*features}.isdisjoint(get_args(ArmFeature)):
+        return "arm"
+    return "cpu" if FOUR_IN_INT32.isdisjoint(features) else "cpu_vnni"
 
 
 def this_machine() -> str:
@@ -145,7 +158,7 @@ def multiplies_exactly(machine: str, flags: Set[str]) -> bool:
 
 
 _NARROWED = (
-    "Weights in 7 bits (-64 to 64): this CPU has no VNNI, and its kernels would cut off sums of 8-bit products. "
+    "Weights in 7 bits (-64 to 64): the CPU has no VNNI, and its kernels would cut off sums of 8-bit products. "
     'For a target that has it, ask for "weight_range": "full".'
 )
 _FOR_SIZE = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from winnow.contract.recipe import Int8Static
-from winnow.contract.target import CheckedTarget
+from winnow.contract.target import CheckedTarget, CpuFeature
 from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
@@ -49,14 +49,15 @@ def prepare(
     samples: Samples,
     shared: SharedArrays = UNSHARED,
     checked: CheckedTarget | None = None,
+    features: list[CpuFeature] | None = None,
 ) -> tuple[Static, dict[str, object]]:
     """Rewrite the graph for integer kernels, before anything is measured; with details for the report.
 
-    `checked` is the target that the job is made for, where rules say what that takes.
+    `checked` is the target that the job is made for, where rules say what that takes, `features` those of its CPU.
     """
     folded = fold_batchnorms(edit)
     replace_means_with_pools(edit)
-    machine, target = resolve_target(settings.target, checked)
+    machine, target = resolve_target(settings.target, checked, features)
     weights = four_bits() if settings.weight_bits == 4 else weight_range(settings.weight_range, target.exact)
     static = Static(edit, weights, samples, settings.calibration, settings.percentile, target)
     static.shared = shared

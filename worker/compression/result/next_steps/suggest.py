@@ -15,7 +15,7 @@ from winnow.contract.steps.base import Need
 from worker.compression.graph.facts.facts import is_quantized
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.materials import Materials
-from worker.compression.quantization.integer.hardware import TARGETS, this_machine
+from worker.compression.quantization.integer.hardware import TARGETS, machine_of
 from worker.compression.result.causes.evidence import Evidence, is_quality
 from worker.compression.result.causes.shared import wide_interval
 from worker.compression.result.next_steps.costs import after_memory, after_size, after_slowness
@@ -81,7 +81,7 @@ def _situation(
         operators=frozenset(layer.op for layer in evidence.report.layers),
         quantized=is_quantized(upload.normal_form),
         trainable="training" in data and _is_trainable(upload.float32),
-        exact=TARGETS[this_machine()].exact,
+        exact=TARGETS[machine_of(materials.options.features)].exact,
     )
 
 

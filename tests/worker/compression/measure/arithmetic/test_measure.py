@@ -92,6 +92,16 @@ def test_dynamic_quantization_is_of_floats_on_openvino(tmp_path: Path) -> None:
     assert (kernels.integer_macs, kernels.float_types) == (0, ["float32"])
 
 
+@needs_openvino
+def test_openvino_in_bfloat16_says_so_where_the_cpu_has_it(tmp_path: Path) -> None:
+    from worker.compression.runtime.on_openvino import CORE
+
+    if "BF16" not in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bfloat16")
+    kernels = alone(digits_net(), tmp_path, "openvino-cpu-bf16")
+    assert (kernels.float_types[0], kernels.float_macs) == ("bfloat16", 1)
+
+
 def test_a_file_in_float16_is_computed_in_what_the_runtime_has_kernels_for(tmp_path: Path) -> None:
     """ONNX Runtime's CPU has hardly any of float16: it inserts casts."""
     kernels = alone(digits(Float16(kind="float16"), tmp_path), tmp_path)

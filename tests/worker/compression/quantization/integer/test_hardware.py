@@ -2,6 +2,7 @@
 
 import pytest
 
+from winnow.contract.target import CpuFeature
 from worker.compression.quantization.integer import hardware
 from worker.compression.quantization.integer.hardware import multiplies_exactly, weight_range
 
@@ -57,3 +58,25 @@ def test_what_a_target_multiplies_exactly_may_be_cut_off_where_it_is_judged(
 @pytest.mark.parametrize("limit", [hardware.REDUCED_LIMIT])
 def test_two_products_of_the_reduced_range_fit_16_bits(limit: int) -> None:
     assert 2 * 255 * limit <= 2**15 - 1 < 2 * 255 * (limit + 1)
+
+
+@pytest.mark.parametrize(
+    ("features", "machine"),
+    [
+        (["avx2", "avx512f"], "cpu"),
+        ([], "cpu"),
+        (["avx2", "avx_vnni"], "cpu_vnni"),
+        (["amx_int8"], "cpu_vnni"),
+        (["asimd"], "arm"),
+        (["asimddp", "i8mm"], "arm"),
+    ],
+)
+def test_features_that_are_stated_decide_whatever_runs_here(
+    features: list[CpuFeature], machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for flags in (frozenset({"avx512_vnni"}), frozenset({"avx2"})):
+        monkeypatch.setattr(hardware, "cpu_flags", lambda flags=flags: flags)
+        assert hardware.resolve_target("auto", None, features)[0] == machine
+        assert hardware.resolve_target("cuda", None, features)[0] == "cuda", (
+            "the step's own target comes first"
+        )

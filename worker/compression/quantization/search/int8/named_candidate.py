@@ -8,7 +8,7 @@ from winnow.contract.target_rules.written import not_taken
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.dynamic_model import Dynamic
-from worker.compression.quantization.integer.hardware import weight_range
+from worker.compression.quantization.integer.hardware import TARGETS, machine_of, weight_range
 from worker.compression.quantization.search.int8.candidates import SMOOTH, Candidate, dynamic, smoothable
 from worker.compression.quantization.search.int8.static_candidates import chosen_static
 from worker.compression.quantization.search.output_error import OutputComparer
@@ -42,7 +42,7 @@ def dynamic_candidates(edit: GraphEdit, samples: Samples | None, context: Contex
     where that helps."""
     if not_taken("int8_dynamic", context.checked) is not None:
         return []
-    base = Dynamic(edit, weight_range("auto").limit)
+    base = Dynamic(edit, weight_range("auto", TARGETS[machine_of(context.features)].exact).limit)
     if all(layer.reason for layer in base.decisions()):
         return []
     candidates = [dynamic(base)]

@@ -135,7 +135,9 @@ def _calibrated(
 ) -> Calibrated | None:
     """None where nothing can be quantized statically."""
     settings = StaticSettings(calibration="mse", smooth=alpha)
-    base, details = prepare(edit.on_clone(), settings, samples, context.shared, context.checked)
+    base, details = prepare(
+        edit.on_clone(), settings, samples, context.shared, context.checked, context.features
+    )
     if not base.selection().weighted:
         return None
     calibrate(base, settings, report_progress)
