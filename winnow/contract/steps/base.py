@@ -35,6 +35,15 @@ Samples = Annotated[
     int, Field(default=512, ge=1, le=100_000, description="Calibration samples drawn with the seed.")
 ]
 
+Repair = Annotated[
+    bool,
+    Field(
+        default=True,
+        description="What makes 8 bits collapse is looked for and repaired, where that is measured to help: sentinels "
+        "and masks stay out of ranges.",
+    ),
+]
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.contract.steps.base import KIND, WHOLE, Need, Patterns, Samples, Step
+from winnow.contract.steps.base import KIND, WHOLE, Need, Patterns, Repair, Samples, Step
 
 
 class Int8(Step):
@@ -26,6 +26,7 @@ class Int8(Step):
     )
     samples: Samples
     exclude: Patterns
+    repair: Repair
     candidate: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
         default=None,
         description="Only this candidate, by the name that a report calls the chosen one: nothing is timed. "
@@ -70,6 +71,7 @@ class MixedPrecision(Step):
     )
     samples: Samples
     exclude: Patterns
+    repair: Repair
     bits: dict[Annotated[str, Field(max_length=1000)], Annotated[Literal[8, 4], WHOLE]] | None = Field(
         default=None,
         max_length=10_000,

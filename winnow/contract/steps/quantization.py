@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from winnow.contract.glob import GlobText
-from winnow.contract.steps.base import KIND, WHOLE, Need, Patterns, Samples, Step
+from winnow.contract.steps.base import KIND, WHOLE, Need, Patterns, Repair, Samples, Step
 
 WeightRange = Annotated[
     Literal["auto", "full", "reduced"],
@@ -55,6 +55,7 @@ class Int8Static(Step):
         description="SmoothQuant's alpha: how much of the activations' outliers goes into the weights; null "
         "for none.",
     )
+    repair: Repair
     adaround: bool = Field(
         default=False, description="Learn for each weight whether it is rounded up or down (AdaRound)."
     )

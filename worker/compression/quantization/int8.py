@@ -81,7 +81,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
             "Without calibration data only dynamic quantization was tried, and quality was not judged."
         )
     else:
-        static = static_candidates(edit, context, calibration, output_error, accepts)
+        static = static_candidates(edit, context, calibration, output_error, accepts, repair=step.repair)
         candidates += static.candidates
         warnings = static.notes
         details |= static.details | {"samples": len(calibration), "judged": len(output_error.samples)}

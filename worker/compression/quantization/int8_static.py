@@ -16,10 +16,12 @@ from worker.compression.layers.input_moments import moments
 from worker.compression.progress import Progress, Within
 from worker.compression.quantization.integer.eligibility import WANTED
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
+from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
 from worker.compression.quantization.search.exclusion import Exclusion, exclude_sensitive
 from worker.compression.quantization.search.output_error import OutputComparer, job_comparer
+from worker.compression.quantization.search.repair.calibrated import calibrate
+from worker.compression.quantization.search.repair.repairs import as_details, sentences
 from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import (
@@ -58,9 +60,10 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     )
     result = step_result(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
     parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)
-    result.details.update(samples=len(samples), seed=context.seed, **calibrate(static, settings, next(parts)))
-    result.notes.extend(static.unvarying())
-    if static.unreached:
+    calibrated, repairs = calibrate(static, settings, context, next(parts))
+    result.details.update(samples=len(samples), seed=context.seed, **calibrated, **as_details(repairs))
+    result.notes.extend([*static.unvarying(), *sentences(repairs)])
+    if static.unreached or static.spared.float_nodes:
         layers = static.decisions()
         result.details["layers"] = report_rows(layers)
         result = replace(result, changed=len(changed_nodes(layers)))

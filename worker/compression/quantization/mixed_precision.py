@@ -19,7 +19,7 @@ from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.progress import Within
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
+from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.mixed_precision.bit_allocation import (
     FLOAT,
     Move,
@@ -29,8 +29,10 @@ from worker.compression.quantization.search.mixed_precision.bit_allocation impor
 )
 from worker.compression.quantization.search.mixed_precision.layer_costs import LayerCosts, layer_costs
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.repair.calibrated import calibrate
+from worker.compression.quantization.search.repair.repairs import as_details, sentences
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import refuse_quantized, step_result
+from worker.compression.steps.decisions import refuse_quantized, report_rows, step_result
 from worker.compression.steps.opset import raised
 
 OPSET = 21
@@ -58,14 +60,16 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     samples = context.draw_calibration(step.kind, step.samples)
     original = model
     model, notes = raised(model, OPSET, "a weight of 4 bits")
-    settings = StaticSettings(calibration="mse")
+    settings = StaticSettings(calibration="mse", repair=step.repair)
     static, _ = prepare(
         GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked, context.features
     )
     static.embeddings = False  # the budget is spent on layers alone
     result = step_result(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
-    calibrate(static, settings, Within(context.progress, 0, 0.2).advance)
-    result.notes.extend(static.unvarying())
+    _, repairs = calibrate(static, settings, context, Within(context.progress, 0, 0.2).advance)
+    result.details["layers"] = report_rows(static.selection().layers)
+    result.details.update(as_details(repairs))
+    result.notes.extend([*static.unvarying(), *sentences(repairs)])
     if step.bits is not None:
         return _as_named(original, static, result, step.bits, context)
     compared = samples.draw(MAX_COMPARED_SAMPLES, context.seed)
@@ -91,6 +95,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     quality = output_error(quantized)
     target = _target(step, speedup, ratio, quality)
     details: dict[str, Any] = {
+        **as_details(repairs),
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
@@ -121,6 +126,7 @@ def _as_named(
         raise Refusal("invalid_request", detail, field="recipe.steps.bits")
     quantized = _quantized(static, chosen) if chosen else original
     details = {
+        **{name: rows for name, rows in result.details.items() if name == "repairs" and chosen},
         "samples": len(static.samples),
         "seed": context.seed,
         "size_ratio": round(context.file_bytes(quantized) / context.file_bytes(original), 4),

@@ -1,7 +1,7 @@
 """Observe values inside a graph while ONNX Runtime runs it, batch by batch, at most `MAX_OBSERVED_BYTES` at a time."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,19 +60,26 @@ class Observer:
         self._session = _session(opened, [self._led_out(name) for name in values])
 
     def run(
-        self, samples: Batches, size: int | None = None, *, checked: bool = False
+        self,
+        samples: Batches,
+        size: int | None = None,
+        *,
+        checked: bool = False,
+        infinite: Collection[str] = (),
     ) -> Iterator[ObservedBatch]:
         """Run all samples, `size` at a time or as many as `batch_size` says; what is computed from padding is cut off.
 
-        `checked`: these samples were run before, and need not be looked through again. Raises `not_finite` naming
-        the layer with NaN or infinity, `model_does_not_run`.
+        `checked`: these samples were run before, and need not be looked through again; values of `infinite` may be
+        that. Raises `not_finite` naming the layer with NaN or infinity, `model_does_not_run`.
         """
         samples = samples.unpadded()
         for fed in samples.fed_batches(size or self.batch_size(samples)):
             seen = self._once(fed)
             if not checked:
                 named = zip(self.values, seen.values, strict=True)
-                seen.extremes.extend(finite_extremes(self._model, name, x) for name, x in named)
+                seen.extremes.extend(
+                    finite_extremes(self._model, name, x, infinite=name in infinite) for name, x in named
+                )
             yield seen
 
     def batch_size(self, samples: Batches) -> int:
@@ -163,11 +170,12 @@ def _broken(error: Exception) -> Refusal:
     )
 
 
-def finite_extremes(model: ir.Model, name: str, x: Array) -> tuple[float, float]:
+def finite_extremes(model: ir.Model, name: str, x: Array, *, infinite: bool = False) -> tuple[float, float]:
+    """Find the least and the largest number. Raises `not_finite` for NaN and, unless `infinite`, for infinity."""
     if not x.size:
         return np.inf, -np.inf
     low, high = float(x.min()), float(x.max())
-    if np.isfinite(low) and np.isfinite(high):
+    if (np.isfinite(low) and np.isfinite(high)) or (infinite and not np.isnan(low)):
         return low, high
     value = next((v for node in model.graph for v in node.outputs if v.name == name), None)
     producer = value.producer() if value is not None else None

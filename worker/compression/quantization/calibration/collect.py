@@ -3,7 +3,7 @@
 The observed values become extra outputs of the graph.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -22,22 +22,24 @@ def collect_distributions(
     report_progress: Callable[[float], None],
     *,
     histograms: bool = True,
+    infinite: Collection[str] = (),
     shared: SharedArrays = UNSHARED,
 ) -> dict[str, Distribution]:
     """Collect the distribution of each of these float values over the samples, or take over what another trial did.
 
-    Without `histograms` only `minmax` can be asked for. Raises `Refusal` `not_finite` naming the layer that gave NaN or
-    infinity, `model_does_not_run`.
+    Without `histograms` only `minmax` can be asked for. Values of `infinite` may be that. Raises `Refusal` `not_finite`
+    naming the layer that gave NaN or infinity, `model_does_not_run`.
     """
     names = list(dict.fromkeys(values))
     if not names:
         return {}
+    allowed = set(infinite) & set(names)
     distributions = shared.once(
         "distributions",
         model,
         samples,
-        [names, histograms],
-        lambda: _collected(model, names, samples, report_progress, histograms),
+        [names, histograms, *([sorted(allowed)] if allowed else [])],
+        lambda: _collected(model, names, samples, report_progress, histograms, allowed),
         to_arrays=lambda distributions: _to_arrays(names, distributions),
         from_arrays=lambda arrays: _from_arrays(names, arrays),
     )
@@ -75,9 +77,10 @@ def _collected(
     samples: Samples,
     report_progress: Callable[[float], None],
     histograms: bool,
+    infinite: Collection[str],
 ) -> dict[str, Distribution]:
     distributions, done = {name: Distribution() for name in names}, 0
-    for batch in Observer(model, list(distributions)).run(samples):
+    for batch in Observer(model, list(distributions)).run(samples, infinite=infinite):
         for seen, x, extremes in zip(distributions.values(), batch.values, batch.extremes, strict=True):
             seen.extend(*extremes)
             if histograms:

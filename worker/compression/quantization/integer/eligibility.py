@@ -9,7 +9,7 @@
 Joining, carrying and clipping nodes are kept only where they connect quantized nodes.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,7 +74,7 @@ class Selection:
 
 
 def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> Selection:
-    """Choose what is quantized. `float_reasons`: why the layer of that name stays float, besides the excluded ones."""
+    """Choose what is quantized. `float_reasons`: why the node of that name stays float, besides the excluded ones."""
     float_reasons = float_reasons or {}
     inner = observable_inside(edit.model)
     layers = [
@@ -83,7 +83,7 @@ def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> S
         if node.domain in ("", "ai.onnx") and node.op_type in MATMULS_AND_CONV | FLOAT_ONLY
     ]
     weighted = {layer.node for layer in layers if layer.reason is None}
-    nodes = _connected(edit, weighted, inner)
+    nodes = _connected(edit, weighted, inner, float_reasons.keys())
     return Selection(layers, frozenset(nodes), list(_values(edit, nodes)))
 
 
@@ -149,8 +149,10 @@ def is_plain_gemm(node: ir.Node) -> bool:
     return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)
 
 
-def _connected(edit: GraphEdit, weighted: set[ir.Node], inner: Set[ir.Value]) -> set[ir.Node]:
-    """Collect the weighted nodes and all between them: drop what hangs loose until nothing does."""
+def _connected(
+    edit: GraphEdit, weighted: set[ir.Node], inner: Set[ir.Value], floats: Collection[str]
+) -> set[ir.Node]:
+    """Collect the weighted nodes and all between them but `floats`: drop what hangs loose until nothing does."""
     between = {
         node
         for node in edit.nodes()
@@ -158,6 +160,7 @@ def _connected(edit: GraphEdit, weighted: set[ir.Node], inner: Set[ir.Value]) ->
         and _is_observed(edit, node, inner)
         and (node.op_type in JOINING | CLIPPING or carries(node))
         and edit.may_change(node)
+        and node.name not in floats
     }
     while True:
         nodes = weighted | between

@@ -24,6 +24,7 @@ from worker.compression.quantization.integer.embeddings import quantize_embeddin
 from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS, Target, WeightRange
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
+from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.preparation.bias_correction import correct_bias, mean_shift
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
 
@@ -38,7 +39,8 @@ class Static:
 
     By the name of a layer, where they were measured: `means` of its input channels, which its bias is corrected with,
     and its weights as `rounded` by learning. By the name of a value, the `distributions` that ranges come from. With
-    `embeddings`, their tables are quantized too. `shared` has what other trials measured.
+    `embeddings`, their tables are quantized too. `spared` says what stays float so that nothing collapses. `shared`
+    has what other trials measured.
     """
 
     edit: GraphEdit
@@ -52,6 +54,7 @@ class Static:
     rounded: dict[str, Array] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)
     unreached: dict[str, str] = field(default_factory=dict)
+    spared: Spared = field(default_factory=Spared)
     shared: SharedArrays = UNSHARED
     _ranges: dict[tuple[str, Method], Range] = field(default_factory=dict, repr=False)
 
@@ -66,7 +69,7 @@ class Static:
 
     def _reasons(self, float_reasons: Mapping[str, str] | None) -> dict[str, str]:
         """Why layers stay float, those too of branches that no sample takes."""
-        return {**self.unreached, **(float_reasons or {})}
+        return {**self.unreached, **self.spared.float_nodes, **(float_reasons or {})}
 
     def decisions(self, float_reasons: Mapping[str, str] | None = None) -> list[LayerDecision]:
         """List all that could be quantized, tables among them, and why what stays float does."""
@@ -150,11 +153,19 @@ class Static:
         Where one is needed that was not measured, all are in one pass: which layers stay float decides which values
         share a scale, and so which are sources.
         """
+        return {name: self._range(source, method) for name, source in self._measured(selection).items()}
+
+    def _measured(self, selection: Selection) -> dict[str, ir.Value]:
         sources = {str(source.name): source for source in map(selection.source, selection.values)}
         if any(self._distribution(source) is None for source in sources.values()):
             names = {*sources, *(str(value.name) for value in self.selection().values)}
             self._measure(names - self.distributions.keys(), lambda _: None)
-        return {name: self._range(source, method) for name, source in sources.items()}
+        return sources
+
+    def sources(self) -> dict[ir.Value, Distribution]:
+        """What was seen of each value whose scale is used; measured now, where it was not before."""
+        seen = {source: self._distribution(source) for source in self._measured(self.selection()).values()}
+        return {source: distribution for source, distribution in seen.items() if distribution is not None}
 
     def _range(self, value: ir.Value, method: Method) -> Range:
         """Computed once for all forms that are written: of `mse` it takes milliseconds for each value."""
@@ -172,12 +183,20 @@ class Static:
             if producer is None or not carries(producer) or producer.inputs[0] is None:
                 return None
             value = producer.inputs[0]
+            if value.name in self.spared.sentinels:  # what is read behind it may have none of them
+                return None
         return self.distributions[str(value.name)]
 
     def _measure(self, values: Iterable[str], report_progress: Callable[[float], None]) -> None:
         histograms = self.method != "minmax"
         self.distributions |= collect_distributions(
-            self.model, values, self.samples, report_progress, histograms=histograms, shared=self.shared
+            self.model,
+            values,
+            self.samples,
+            report_progress,
+            histograms=histograms,
+            infinite=self.spared.marked,
+            shared=self.shared,
         )
         self._ranges.clear()
 

@@ -1,8 +1,6 @@
-"""From a float graph to one that is ready for static quantization: rewritten, evened out, its ranges measured."""
+"""From a float graph to one that is ready for static quantization: rewritten for integer kernels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
 
 from winnow.contract.recipe import Int8Static
 from winnow.contract.target import CheckedTarget, CpuFeature
@@ -18,9 +16,7 @@ from worker.compression.quantization.integer.hardware import (
     weight_range,
 )
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.mean_to_pool import replace_means_with_pools
-from worker.compression.quantization.preparation.smoothquant import smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
 
 
@@ -37,6 +33,7 @@ class StaticSettings:
     equalize: bool = False
     smooth: float | None = None
     bias_correction: bool = True
+    repair: bool = True
 
     @classmethod
     def of(cls, step: Int8Static) -> "StaticSettings":
@@ -66,25 +63,3 @@ def prepare(
         unfuse_skip_layernorms(edit)
     details = {"calibration": settings.calibration, "target": machine, **weights.details()}
     return static, {**details, "batchnorms_folded": folded}
-
-
-def calibrate(
-    static: Static, settings: StaticSettings, report_progress: Callable[[float], None]
-) -> dict[str, Any]:
-    """Even channels out as the settings ask, then measure the ranges; answers details for the report.
-
-    Raises what `Observer` raises.
-    """
-    details: dict[str, Any] = {}
-    channels = static.input_channels() if settings.equalize or settings.smooth is not None else {}
-    if settings.equalize:
-        details["pairs_equalized"] = equalize(static.layers(), channels)
-        channels = static.input_channels()
-    if settings.smooth is not None:
-        details["layers_smoothed"] = smooth(static.edit, static.layers(), channels, settings.smooth)
-    static.observe(report_progress)
-    if settings.bias_correction:
-        means = static.input_channels(ranges=False)
-        static.means = {name: of_layer.mean for name, of_layer in means.items()}
-        details["biases_corrected"] = len(static.means)
-    return details

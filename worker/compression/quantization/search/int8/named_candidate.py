@@ -29,7 +29,9 @@ def named_candidate(
     if name.startswith("dynamic"):
         candidates += dynamic_candidates(edit, calibration, context)
     elif name.startswith("static, ") and calibration is not None and output_error is not None:
-        static = chosen_static(edit, context, calibration, output_error, name, step.float_layers)
+        static = chosen_static(
+            edit, context, calibration, output_error, name, step.float_layers, repair=step.repair
+        )
         candidates += static.candidates
     for candidate in candidates:
         if candidate.name == name:

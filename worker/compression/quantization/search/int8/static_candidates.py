@@ -13,7 +13,7 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.progress import Within
 from worker.compression.quantization.calibration.histogram import Method
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
+from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.acceptance import Acceptance
 from worker.compression.quantization.search.exclusion import exclude_sensitive
 from worker.compression.quantization.search.int8.candidates import (
@@ -25,6 +25,8 @@ from worker.compression.quantization.search.int8.candidates import (
     static,
 )
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.repair.calibrated import calibrate
+from worker.compression.quantization.search.repair.repairs import Repair, as_details, sentences
 from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.steps.context import Context
 
@@ -49,6 +51,7 @@ class Calibrated:
     target: object
     quality: dict[str, OutputQuality]
     name: str
+    repairs: list[Repair]
 
     @property
     def outcome(self) -> OutputQuality:
@@ -56,13 +59,19 @@ class Calibrated:
 
 
 def static_candidates(
-    edit: GraphEdit, context: Context, samples: Samples, output_error: OutputComparer, accepts: Acceptance
+    edit: GraphEdit,
+    context: Context,
+    samples: Samples,
+    output_error: OutputComparer,
+    accepts: Acceptance,
+    *,
+    repair: bool = True,
 ) -> StaticCandidates:
     """Calibrate, and list what is worth trying; nothing where nothing can be quantized statically.
 
     Takes the first 0.8 of the step's progress. Raises what `Observer` raises.
     """
-    calibrations = _calibrations(edit, context, samples, output_error)
+    calibrations = _calibrations(edit, context, samples, output_error, repair=repair)
     if not calibrations:
         return StaticCandidates()
     best = max(calibrations, key=lambda calibrated: calibrated.outcome.snr_db)
@@ -83,12 +92,13 @@ def static_candidates(
             candidates.append(static(base, "static, without sensitive and slower ones", both))
     by_name = {name: quality for calibrated in calibrations for name, quality in calibrated.quality.items()}
     details: dict[str, object] = {
+        **as_details(best.repairs),
         "target": best.target,
         "calibrations": {name: quality.as_report() for name, quality in by_name.items()},
         "sensitivity": [layer.as_report() for layer in excluded.ranked],
         "exclusions": excluded.steps,
     }
-    return StaticCandidates(candidates, details, base.unvarying())
+    return StaticCandidates(candidates, details, [*base.unvarying(), *sentences(best.repairs)])
 
 
 def chosen_static(
@@ -98,27 +108,32 @@ def chosen_static(
     output_error: OutputComparer,
     name: str,
     float_layers: Sequence[str],
+    *,
+    repair: bool = True,
 ) -> StaticCandidates:
     """The candidate that an earlier job has chosen, without timing any; nothing where there is none to quantize."""
-    calibrations = _calibrations(edit, context, samples, output_error)
+    calibrations = _calibrations(edit, context, samples, output_error, repair=repair)
     if not calibrations:
         return StaticCandidates()
     best = max(calibrations, key=lambda calibrated: calibrated.outcome.snr_db)
     chosen = next((each for each in calibrations if name == f"static, {each.name}"), best)
     reasons = dict.fromkeys(float_layers, "the recipe names it among those that stay float")
     signed = True if name == SIGNED else None
-    return StaticCandidates([static(chosen.static, name, reasons, signed=signed)], {"target": chosen.target})
+    details = {**as_details(chosen.repairs), "target": chosen.target}
+    notes = sentences(chosen.repairs)
+    return StaticCandidates([static(chosen.static, name, reasons, signed=signed)], details, notes)
 
 
 def _calibrations(
-    edit: GraphEdit, context: Context, samples: Samples, output_error: OutputComparer
+    edit: GraphEdit, context: Context, samples: Samples, output_error: OutputComparer, *, repair: bool
 ) -> list[Calibrated]:
     """With and without smoothing, where that helps; none where nothing can be quantized statically."""
     alphas = [None, SMOOTH] if smoothable(edit) else [None]
     calibrations: list[Calibrated] = []
     for number, alpha in enumerate(alphas):
         part = Within(context.progress, 0.4 * number / len(alphas), 0.4 * (number + 1) / len(alphas))
-        calibrated = _calibrated(edit, context, samples, output_error, alpha, part.advance)
+        settings = StaticSettings(calibration="mse", smooth=alpha, repair=repair)
+        calibrated = _calibrated(edit, context, samples, output_error, settings, part.advance)
         if calibrated is None:
             return []
         calibrations.append(calibrated)
@@ -130,19 +145,18 @@ def _calibrated(
     context: Context,
     samples: Samples,
     output_error: OutputComparer,
-    alpha: float | None,
+    settings: StaticSettings,
     report_progress: Callable[[float], None],
 ) -> Calibrated | None:
     """None where nothing can be quantized statically."""
-    settings = StaticSettings(calibration="mse", smooth=alpha)
     base, details = prepare(
         edit.on_clone(), settings, samples, context.shared, context.checked, context.features
     )
     if not base.selection().weighted:
         return None
-    calibrate(base, settings, report_progress)
+    _, repairs = calibrate(base, settings, context, report_progress, output_error)
     quality = {method: output_error(base.quantized(method=method)) for method in METHODS}
     base.method = max(METHODS, key=lambda method: quality[method].snr_db)
-    before = "" if alpha is None else "smoothed, "
+    before = "" if settings.smooth is None else "smoothed, "
     by_name = {f"{before}{method}": quality for method, quality in quality.items()}
-    return Calibrated(base, details["target"], by_name, before + base.method)
+    return Calibrated(base, details["target"], by_name, before + base.method, repairs)

@@ -1,0 +1,50 @@
+"""Measures the ranges of a model that is ready for static quantization, and repairs what would collapse in 8 bits."""
+
+from collections.abc import Callable
+from typing import Any
+
+from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.integer.static_preparation import StaticSettings
+from worker.compression.quantization.preparation.equalization import equalize
+from worker.compression.quantization.preparation.smoothquant import smooth
+from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.repair.apart import keep_sentinels_apart
+from worker.compression.quantization.search.repair.judge import Judge
+from worker.compression.quantization.search.repair.repairs import Repair
+from worker.compression.quantization.search.repair.sentinels import marked_values
+from worker.compression.steps.context import Context
+
+
+def calibrate(
+    static: Static,
+    settings: StaticSettings,
+    context: Context,
+    report_progress: Callable[[float], None],
+    comparer: OutputComparer | None = None,
+) -> tuple[dict[str, Any], list[Repair]]:
+    """Even channels out as the settings ask, measure the ranges, and repair; with details for the report.
+
+    `comparer` has samples that are kept apart to judge on. Raises what `Observer` raises.
+    """
+    details = _even_out(static, settings)
+    if settings.repair:
+        static.spared.marked = marked_values(static.model)
+    static.observe(report_progress)
+    judge = Judge(context, static.samples, comparer)
+    repairs = keep_sentinels_apart(static, judge) if settings.repair else []
+    if settings.bias_correction:
+        means = static.input_channels(ranges=False)
+        static.means = {name: of_layer.mean for name, of_layer in means.items()}
+        details["biases_corrected"] = len(static.means)
+    return details, repairs
+
+
+def _even_out(static: Static, settings: StaticSettings) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    channels = static.input_channels() if settings.equalize or settings.smooth is not None else {}
+    if settings.equalize:
+        details["pairs_equalized"] = equalize(static.layers(), channels)
+        channels = static.input_channels()
+    if settings.smooth is not None:
+        details["layers_smoothed"] = smooth(static.edit, static.layers(), channels, settings.smooth)
+    return details
