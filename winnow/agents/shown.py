@@ -72,7 +72,7 @@ class ShownSpeed(BaseModel):
 
 
 class ShownReport(BaseModel):
-    """What came of a job. `next_steps` are requests that are worth trying where something is not met."""
+    """What came of a job. `next_steps` are requests that are worth trying."""
 
     outcome: Outcome
     verdict: Verdict

@@ -24,6 +24,7 @@ from winnow.contract.report import (
     StepReport,
 )
 from winnow.contract.robustness import sentences
+from winnow.contract.target import settings_of_target
 
 Row = tuple[str, str, str, str]
 SHOWN_REASONS: Final = 5
@@ -180,7 +181,9 @@ def _sentences(report: Report) -> Iterator[str]:
             yield f"Not met, {result.name}: {result.why}{cause}"
     for suggestion in report.next_steps:
         steps = [step_in_words(step) for step in suggestion.request.get("recipe", {}).get("steps", [])]
-        yield f"Worth trying: {' '.join(f'--step {shlex.quote(text)}' for text in steps)}  {suggestion.why}"
+        options = [f"--step {shlex.quote(text)}" for text in steps]
+        options += [f"--{name} {value}" for name, value in settings_of_target(suggestion.request).items()]
+        yield f"Worth trying: {' '.join(options)}  {suggestion.why}"
     for step in report.steps:
         yield from (f"Note, {step.kind}: {note}" for note in step.notes)
     yield from (f"Note: {note}" for note in report.notes)

@@ -284,7 +284,8 @@ class Report(ResponseModel):
     next_steps: list[NextStep] = Field(
         default_factory=list,
         max_length=3,
-        description="Recipes worth trying where something that was required is not met; none where all is.",
+        description="What is worth trying: recipes where something that was required is not met, and another runtime "
+        "that is installed where it was measured to be faster and the job asked for none.",
     )
     source_sha256: str = Field(description="Of the model as uploaded, in hexadecimal.")
     artifact_sha256: str = Field(description="Of the result, in hexadecimal.")

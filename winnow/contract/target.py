@@ -1,6 +1,6 @@
 """Where a model is to run: what candidates are timed and judged on, and what they are checked against."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, cast, get_args
 
 Target = Literal["onnxruntime-cpu", "onnxruntime-cuda", "openvino-cpu", "openvino-cpu-bf16"]
@@ -67,3 +67,8 @@ def why_no_such_target(
     if precision == "bf16" and BFLOAT16.isdisjoint(features):
         return f"precision bf16 needs one of {', '.join(sorted(BFLOAT16))} among target_features"
     return None
+
+
+def settings_of_target(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request says of its target, where it says something."""
+    return {name: request[name] for name in ("target", "precision") if name in request}

@@ -34,12 +34,15 @@ class Timed:
     untold: str | None = None
 
 
-def time_candidates(networks: Sequence[Network], feed: Feed, seed: int, progress: Progress) -> list[Timed]:
-    """Time all networks, in their order; the first is what the others are compared with. Raises
-    `model_does_not_run`."""
+def time_candidates(
+    networks: Sequence[Network], feed: Feed, seed: int, progress: Progress, patience: Patience | None = None
+) -> list[Timed]:
+    """Time all networks, in their order; the first is what the others are compared with. With another than the usual
+    patience. Raises `model_does_not_run`."""
     feeds = [network.fit(feed) for network in networks]
-    with measuring(progress):
-        turns = Patience(progress).until_quiet(
+    patience = patience or Patience(progress)
+    with measuring(progress, patience.lock_seconds):
+        turns = patience.until_quiet(
             lambda: _turns(networks, feeds), lambda measured: _untold(measured, seed)
         )
     untold = _untold(turns, seed)

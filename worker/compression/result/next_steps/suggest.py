@@ -38,7 +38,7 @@ def next_steps(evidence: Evidence, recipe: Recipe, materials: Materials) -> list
         return []
     situation = _situation(missed, evidence, recipe, materials)
     request = materials.options.request
-    return [NextStep(why=each.why, request=_body(each.recipe, request)) for each in suggestions(situation)]
+    return [NextStep(why=each.why, request=body(each.recipe, request)) for each in suggestions(situation)]
 
 
 def suggestions(now: Situation) -> list[Suggestion]:
@@ -100,7 +100,7 @@ def _is_trainable(model: ir.Model) -> bool:
     return True
 
 
-def _body(recipe: Recipe, request: ClosedJob | None) -> dict[str, Any]:
+def body(recipe: Recipe, request: ClosedJob | None) -> dict[str, Any]:
     """Write the request that asks for this recipe, defaults left out; the recipe alone where no request is known."""
     if request is None:
         return {"recipe": recipe.model_dump(mode="json", exclude_defaults=True)}

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from winnow.contract import units
 from winnow.contract.report import ADVICE, NextStep, Pair, Report
+from winnow.contract.target import settings_of_target
 from worker.compression.result.page.blocks import Block, Code, Listing, Paragraph, Section, Tile, Tiles, Tone
 from worker.compression.result.page.subject import Subject
 
@@ -77,4 +78,5 @@ def _pair(name: str, pair: Pair, show: Any) -> Tile:
 
 def _next(step: NextStep) -> list[Block]:
     recipe = step.request.get("recipe", step.request)
-    return [Paragraph(f"Worth trying: {step.why}"), Code(json.dumps(recipe, indent=2, ensure_ascii=False))]
+    shown = {"recipe": recipe, **target} if (target := settings_of_target(step.request)) else recipe
+    return [Paragraph(f"Worth trying: {step.why}"), Code(json.dumps(shown, indent=2, ensure_ascii=False))]
