@@ -1,10 +1,10 @@
 """`simplify`: the lossless normal form, as a step of its own.
 
 The graph comes in normal form (`graph/normal_form`): folded, without dead and cancelling nodes, equal expressions
-joined. The step ties equal constants, and puts into a layer what is done to each of its channels, a bias behind a
-product and the zeros before a convolution. These last three change the order of float operations: what they make is
-taken where each output stays within 1e-5 of its largest magnitude, otherwise only what changes no bit. Both are
-computed, on calibration data where there is some, else on random numbers.
+joined. The step ties equal constants, writes the targets of Reshapes as numbers, and puts into a layer what is done to
+each of its channels, a bias behind a product and the zeros before a convolution. These last three change the order of
+float operations: what they make is taken where each output stays within 1e-5 of its largest magnitude, otherwise only
+what changes no bit. Both are computed, on calibration data where there is some, else on random numbers.
 """
 
 from collections import Counter
@@ -28,6 +28,7 @@ from worker.compression.simplify.agreement import MAX_ERROR, NothingToCompare, R
 from worker.compression.simplify.chosen_opset import at_opset
 from worker.compression.simplify.paddings import fold_paddings
 from worker.compression.simplify.products import write_gemms
+from worker.compression.simplify.reshape_targets import write_targets
 from worker.compression.simplify.tied_constants import tie_constants
 from worker.compression.simplify.undo_contrib import contrib_operators, undo_contrib
 from worker.compression.steps.context import Context, StepResult
@@ -93,7 +94,9 @@ def _simplified(
 
 
 def _apply_rules(model: ir.Model, *, reorders: bool) -> Counter[str]:
-    done = Counter({"constants tied": tie_constants(model)})
+    done = Counter(
+        {"constants tied": tie_constants(model), "shapes written as numbers": write_targets(model)}
+    )
     if reorders:
         done["channels folded into layers"] = _fold_channels(model)
         done["biases put into products"] = write_gemms(model)

@@ -1,0 +1,1 @@
+"""`simplify` beside onnxslim and onnxsim."""
