@@ -1,17 +1,19 @@
 """A small encoder-decoder transformer with a cache, exported as Hugging Face's exporter lays it out: three graphs.
 
-    encoder.onnx             input_ids, attention_mask → last_hidden_state
-    decoder.onnx             input_ids, encoder_hidden_states, encoder_attention_mask → logits, present.*
-    decoder_with_past.onnx   input_ids [batch, 1], encoder_attention_mask, past_key_values.* → logits, present.*.decoder.*
+encoder.onnx             input_ids, attention_mask → last_hidden_state
+decoder.onnx             input_ids, encoder_hidden_states, encoder_attention_mask → logits, present.*
+decoder_with_past.onnx   input_ids [batch, 1], encoder_attention_mask, past_key_values.* → logits, present.*.decoder.*
 """
 
-import zipfile
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
@@ -111,7 +113,9 @@ class First(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, input_ids: Tensor, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor) -> Any:
+    def forward(
+        self, input_ids: Tensor, encoder_hidden_states: Tensor, encoder_attention_mask: Tensor
+    ) -> Any:
         return self.decoder.first(input_ids, encoder_hidden_states, encoder_attention_mask)
 
 
@@ -127,12 +131,49 @@ class Then(nn.Module):
 def made(seed: int = 0) -> tuple[Encoder, Decoder]:
     torch.manual_seed(seed)
     words = nn.Embedding(WORDS, WIDTH)
+    nn.init.normal_(words.weight, std=WIDTH**-0.5)
     return Encoder(words).eval(), Decoder(words).eval()
+
+
+LETTERS, LONGEST = (3, WORDS), 7
+
+
+def reversals(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Sources [count, 7] of letters, and targets [count, 8]: the letters backwards, then END."""
+    sources = torch.randint(*LETTERS, (count, LONGEST), generator=torch.Generator().manual_seed(seed))
+    return sources, torch.cat([sources.flip(1), torch.full((count, 1), END)], 1)
+
+
+@cache
+def trained(steps: int = 300) -> tuple[Encoder, Decoder]:
+    """Trained to say what it reads backwards."""
+    encoder, decoder = made()
+    parts = nn.ModuleList([encoder, decoder]).train()
+    optimizer = torch.optim.Adam(parts.parameters(), 3e-3)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-3 * min(1.0, (step + 1) / 50) * (1 - step / steps)
+        sources, targets = reversals(64, step)
+        mask = torch.ones_like(sources)
+        given = torch.cat([torch.full((len(targets), 1), START), targets[:, :-1]], 1)
+        logits = decoder.first(given, encoder(sources, mask), mask)[0]
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
+        optimizer.step()
+    parts.eval()
+    return encoder, decoder
 
 
 def cached(kind: str) -> list[str]:
     """Names of the cache, as Hugging Face has them."""
-    return [f"{kind}.{i}.{who}.{what}" for i in range(LAYERS) for who in ("decoder", "encoder") for what in ("key", "value")]
+    return [
+        f"{kind}.{i}.{who}.{what}"
+        for i in range(LAYERS)
+        for who in ("decoder", "encoder")
+        for what in ("key", "value")
+    ]
 
 
 def export(encoder: Encoder, decoder: Decoder, folder: Path, *, dynamo: bool = False) -> list[Path]:
@@ -143,7 +184,10 @@ def export(encoder: Encoder, decoder: Decoder, folder: Path, *, dynamo: bool = F
     past = list(decoder.first(start, encoded, mask)[1:])
     source = {0: "batch_size", 1: "encoder_sequence_length"}
     target = {0: "batch_size", 1: "decoder_sequence_length"}
-    own, cross = {0: "batch_size", 2: "past_decoder_sequence_length"}, {0: "batch_size", 2: "encoder_sequence_length"}
+    own, cross = (
+        {0: "batch_size", 2: "past_decoder_sequence_length"},
+        {0: "batch_size", 2: "encoder_sequence_length"},
+    )
     pasts = {n: own if ".decoder." in n else cross for n in cached("past_key_values")}
     grown = [n for n in cached("present") if ".decoder." in n]
     paths = [folder / f"{name}.onnx" for name in ("encoder", "decoder", "decoder_with_past")]
@@ -151,7 +195,8 @@ def export(encoder: Encoder, decoder: Decoder, folder: Path, *, dynamo: bool = F
             {"input_ids": source, "attention_mask": source}, dynamo)  # fmt: skip
     _export(First(decoder), (start, encoded, mask), paths[1],
             ["input_ids", "encoder_hidden_states", "encoder_attention_mask"], ["logits", *cached("present")],
-            {"input_ids": target, "encoder_hidden_states": source, "encoder_attention_mask": source}, dynamo)  # fmt: skip
+            {"input_ids": target, "encoder_hidden_states": source, "encoder_attention_mask": source},
+            dynamo)  # fmt: skip
     _export(Then(decoder), (start[:, :1], mask, past), paths[2],
             ["input_ids", "encoder_attention_mask", *pasts], ["logits", *grown],
             {"input_ids": {0: "batch_size"}, "encoder_attention_mask": source, **pasts}, dynamo)  # fmt: skip
@@ -169,21 +214,21 @@ def _export(
         torch.onnx.export(module, arguments, str(path), dynamo=True, external_data=False, verbose=False,
                           dynamic_shapes=_dims(shapes), **names)  # fmt: skip
     else:
-        torch.onnx.export(module, arguments, str(path), dynamo=False, opset_version=17, dynamic_axes=axes, **names)
+        torch.onnx.export(
+            module, arguments, str(path), dynamo=False, opset_version=17, dynamic_axes=axes, **names
+        )
 
 
 def _dims(shapes: Any) -> Any:
     if isinstance(shapes, dict):
-        return {axis: torch.export.Dim.DYNAMIC for axis in shapes}
+        return dict.fromkeys(shapes, torch.export.Dim.DYNAMIC)
     return type(shapes)(map(_dims, shapes))
 
 
 @cache
 def _exported(dynamo: bool) -> tuple[tuple[str, bytes], ...]:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
-        paths = export(*made(), Path(folder), dynamo=dynamo)
+        paths = export(*trained(), Path(folder), dynamo=dynamo)
         return tuple((path.name, path.read_bytes()) for path in paths)
 
 
@@ -192,12 +237,34 @@ def files(*, dynamo: bool = False) -> dict[str, onnx.ModelProto]:
     return {name: onnx.ModelProto.FromString(content) for name, content in _exported(dynamo)}
 
 
-def zipped(path: Path, models: dict[str, onnx.ModelProto], folder: str = "", **others: bytes) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, model in models.items():
-            archive.writestr(f"{folder}{name}", model.SerializeToString())
-        for name, content in others.items():
-            archive.writestr(folder + name, content)
-    return path
+def greedy(files: dict[str, Path], sources: np.ndarray, most: int = 10) -> list[list[int]]:
+    """What the three files answer to each source in ONNX Runtime, a token at a time, END included."""
+    sessions = {
+        n: ort.InferenceSession(str(files[f"{n}.onnx"])) for n in ("encoder", "decoder", "decoder_with_past")
+    }
+    return [_greedy(sessions, source[None], most) for source in sources]
 
 
+def _greedy(sessions: dict[str, ort.InferenceSession], ids: np.ndarray, most: int) -> list[int]:
+    mask = np.ones_like(ids)
+    (encoded,) = sessions["encoder"].run(None, {"input_ids": ids, "attention_mask": mask})
+    start = {
+        "input_ids": np.array([[START]]),
+        "encoder_hidden_states": encoded,
+        "encoder_attention_mask": mask,
+    }
+    logits, *presents = sessions["decoder"].run(None, start)
+    past = dict(zip(cached("past_key_values"), presents, strict=True))
+    tokens = [int(logits[0, -1].argmax())]
+    while tokens[-1] != END and len(tokens) < most:
+        feed = {"input_ids": np.array([tokens[-1:]]), "encoder_attention_mask": mask, **past}
+        logits, *presents = sessions["decoder_with_past"].run(None, feed)
+        past |= dict(zip((n for n in past if ".decoder." in n), presents, strict=True))
+        tokens.append(int(logits[0, -1].argmax()))
+    return tokens
+
+
+def encoded(file: Path, sources: np.ndarray) -> np.ndarray:
+    """What the encoder's file answers."""
+    feed = {"input_ids": sources, "attention_mask": np.ones_like(sources)}
+    return ort.InferenceSession(str(file)).run(None, feed)[0]

@@ -94,7 +94,9 @@ class PackagedGraph(ResponseModel):
     """One of the graphs of a package. In inputs and layers of the model its names begin with `name:`; here they are as
     its file has them."""
 
-    name: str = Field(description="What patterns (`name:pattern`) and feeds call it: its file without the suffix.")
+    name: str = Field(
+        description="What patterns (`name:pattern`) and feeds call it: its file without the suffix."
+    )
     file: str = Field(description="Name of its file in the archive.")
     opset: int = Field(description="Version of the ONNX operator set that it uses.")
     inputs: list[TensorSpec] = Field(description="What it takes, in order.")

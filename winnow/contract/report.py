@@ -277,7 +277,9 @@ class GraphReport(ResponseModel):
     graph_sha256: str = Field(
         description="Of its file without its `winnow.*` metadata; the weights that it shares lie beside it."
     )
-    size_bytes: Pair = Field(description="Sizes of its file and of the weights that it reads, shared ones too.")
+    size_bytes: Pair = Field(
+        description="Sizes of its file and of the weights that it reads, shared ones too."
+    )
     latency: list[Latency] = Field(description="Its speed by itself; empty in trials of a search.")
     parity: list[Parity] = Field(description="How far each of its outputs moved.")
 

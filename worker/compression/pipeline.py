@@ -13,10 +13,10 @@ from worker.compression.first_checks import check_job
 from worker.compression.materials import Materials, fingerprint
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
-from worker.compression.result.packaged import hand_over, sized
 from worker.compression.result.artifact import finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
+from worker.compression.result.packaged import hand_over, sized
 from worker.compression.result.report import assemble
 from worker.compression.result.told import write_results
 from worker.compression.run_steps import run_steps
@@ -36,10 +36,11 @@ def compress(
 ) -> Report:
     """Apply the recipe's steps to the model and measure the result against the model as given.
 
-    Writes `artifact.onnx` (of a package the zip of its graphs), `report.json` and, where it is asked for, `page.html` into `out_dir`, and checkpoints after
-    each step and in trainings: called again with the same arguments it goes on after the last one. The result is there
-    whether or not the requirements are met. Raises `Refusal` for whatever cannot be done; its problem says why. A
-    training that diverged leaves the best weights so far as `artifact.onnx`, without a report.
+    Writes `artifact.onnx` (of a package the zip of its graphs), `report.json` and, where it is asked for, `page.html`
+    into `out_dir`, and checkpoints after each step and in trainings: called again with the same arguments it goes on
+    after the last one. The result is there whether or not the requirements are met. Raises `Refusal` for whatever
+    cannot be done; its problem says why. A training that diverged leaves the best weights so far as `artifact.onnx`,
+    without a report.
     """
     progress, options = progress or Silent(), options or Options()
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -62,8 +63,8 @@ def compress(
         artifact = finish(graph, reports, recipe.steps, materials)
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.hand_over(artifact_path, recipe, measured, materials)
-        handed = package and hand_over(artifact_path, package, out_dir / ARTIFACT, materials)
-        size = handed and handed.written.size_bytes
+        handed = None if package is None else hand_over(artifact_path, package, out_dir / ARTIFACT, materials)
+        size = None if handed is None else handed.written.size_bytes
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials, size)
         report = handed.told_in(report, materials) if handed else report
         if options.judging == "result":  # of a trial nobody asks why

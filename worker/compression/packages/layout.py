@@ -60,7 +60,8 @@ def package_in(files: Iterable[Path], root: Path) -> Package:
         )
     if len(models) > MAX_GRAPHS:
         raise Refusal(
-            "invalid_model", f"The package has {len(models)} graphs; {MAX_GRAPHS} are the most. Leave some out."
+            "invalid_model",
+            f"The package has {len(models)} graphs; {MAX_GRAPHS} are the most. Leave some out.",
         )
     graphs = [PackagedFile(_name(file), file) for file in models]
     texts = [

@@ -103,11 +103,15 @@ def _keyed(model: ir.Model, package: Package) -> Iterator[tuple[tuple[object, ..
     seen: Counter[tuple[object, ...]] = Counter()
     for name, value in list(model.graph.initializers.items()):
         tensor = value.const_value
-        if tensor is None or tensor.nbytes < MIN_SHARED_BYTES or value.is_graph_input() or value.is_graph_output():
+        if (
+            tensor is None
+            or tensor.nbytes < MIN_SHARED_BYTES
+            or value.is_graph_input()
+            or value.is_graph_output()
+        ):
             continue
         graph = package.names_graph(name)
         digest = hashlib.sha256(tensor.tobytes()).digest()
         key = (tensor.dtype, tuple(tensor.shape), digest)
         seen[graph, *key] += 1
         yield (*key, seen[graph, *key]), value
-

@@ -12,7 +12,7 @@ import onnx
 from worker.compression.graph.shapes.shapes import BATCH_NAME
 from worker.compression.ir.protobuf_walk import messages
 
-WORD: Final = re.compile(r"[A-Za-z_]\w*")
+WORD: Final = re.compile(r"\b[A-Za-z_]\w*")
 
 
 def with_prefix(model: onnx.ModelProto, prefix: str) -> None:

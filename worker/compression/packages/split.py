@@ -1,4 +1,4 @@
-"""Take one graph of a package out of the one graph that all of them were: what its outputs need, under its own names."""
+"""Take one graph of a package out of the one that all of them were: what its outputs need, under its own names."""
 
 from collections.abc import Iterable, Iterator
 

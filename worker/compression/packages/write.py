@@ -93,9 +93,7 @@ def _refer(tensor: onnx.TensorProto, offset: int) -> None:
         tensor.external_data.add(key=key, value=value)
 
 
-def _written(
-    part: onnx.ModelProto, path: Path, graph: PackagedFile, whole: onnx.ModelProto
-) -> WrittenGraph:
+def _written(part: onnx.ModelProto, path: Path, graph: PackagedFile, whole: onnx.ModelProto) -> WrittenGraph:
     """Write one graph with what the whole says of itself, and with the hash of its own graph."""
     path.write_bytes(part.SerializeToString())
     sha256 = graph_sha256(path)

@@ -146,7 +146,17 @@ def open_upload(model: Path, scratch: Path, *, max_unpacked_bytes: int) -> Uploa
     float32, types = in_float32(normal_form, scratch / "float32")
     names = names_in(without_raw_data(path))
     return Upload(
-        path, sha256_of(model), size, normal_form, float32, types, signature, names, counts, tidied, package=package
+        path,
+        sha256_of(model),
+        size,
+        normal_form,
+        float32,
+        types,
+        signature,
+        names,
+        counts,
+        tidied,
+        package=package,
     )
 
 
