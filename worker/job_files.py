@@ -29,7 +29,7 @@ class JobFiles:
     def model(self, owner: str, id: str) -> Path:
         """ONNX that passed inspection: the upload, or what inspection made of it. Others are never opened again."""
         model = self.upload(owner, "model", id)
-        if model.format != "onnx" and model.converted is None:
+        if model.format not in ("onnx", "onnx_package") and model.converted is None:
             raise Refusal(
                 "model_not_ready",
                 f"The model {id} was never converted to ONNX. Delete it, upload it again, then send the job again.",

@@ -12,6 +12,7 @@ from app.admission.model_state import ModelState, check_takes, lower_first, mode
 from app.admission.named_layers import NamedLayers, check_effort
 from app.admission.one_dataset import in_all_roles, of_one_dataset
 from app.admission.other_models import check_data, check_students, fed, judged
+from app.admission.packages import check_others, check_package
 from app.admission.pruning import check_pruning
 from app.admission.shapes import check_shapes
 from app.admission.sparsity import check_gradual, check_sparsity
@@ -81,6 +82,10 @@ def _check(
     augmenting: Container[str],
 ) -> None:
     refusals = Refusals()
+    check_package(refusals, request, model)
+    with refusals:
+        check_others(request, others)
+    refusals.raise_all()  # what else there is to say is about steps of one graph
     with refusals:
         model = fixed_by_steps(model, request.recipe.steps)
     steps = list(model_states(request.recipe, model, others))

@@ -9,6 +9,7 @@ from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Refusal
 from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts
+from winnow.contract.package_shapes import with_usual_shapes
 from winnow.contract.shapes import Shapes, input_shapes
 
 MAX_ELEMENTS: Final = 2**31
@@ -18,8 +19,9 @@ MAX_ELEMENTS: Final = 2**31
 def check_shapes(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
     """Raises `inputs_do_not_fit`, and what `input_shapes` does."""
     example = _example(request, model, datasets)
-    for batch in request.benchmark.batch_sizes:
-        shapes = input_shapes(model.inputs, batch, request.benchmark.shapes, example)
+    benchmark = request.benchmark if example else with_usual_shapes(request.benchmark, model)
+    for batch in benchmark.batch_sizes:
+        shapes = input_shapes(model.inputs, batch, benchmark.shapes, example)
         for name, shape in shapes.items():
             if prod(shape) > MAX_ELEMENTS:
                 raise Refusal(

@@ -39,13 +39,15 @@ ZIP: Final = "application/zip"
     ),
 )
 def download_artifact(request: Request, service: Service, job: Found) -> Response:
-    """The compressed ONNX: also when a requirement was not met, it is the best that was found.
+    """The compressed ONNX, of a package the zip of its graphs: also when a requirement was not met, it is the best that
+    was found.
 
     A job that failed with `training_diverged` has the best weights from before that; nobody measured them. With
     `Accept-Encoding: zstd` it comes in that coding, without ranges and under an ETag of its own.
     """
     sha256 = made(job, job.artifact_sha256)
-    return content(request, service.blobs, sha256, f"{name_of(service, job)}-winnow.onnx", container=True)
+    filename = f"{name_of(service, job)}-winnow{suffix_of(service, sha256)}"
+    return content(request, service.blobs, sha256, filename, container=True)
 
 
 @router.get(
@@ -119,6 +121,15 @@ def made_page(job: Job) -> str:
     if job.page_sha256 is None:
         raise Refusal("no_artifact", f"The report was not made into a page. {MADE_LATER.format(job.id)}")
     return job.page_sha256
+
+
+def suffix_of(service: Parts, sha256: str) -> str:
+    """What a file of this content is called: one graph, or the zip of several."""
+    file = service.blobs.open(sha256)
+    if file is None:
+        return ".onnx"
+    with file:
+        return ".zip" if file.read(2) == b"PK" else ".onnx"
 
 
 def name_of(service: Service, job: Job) -> str:

@@ -110,6 +110,9 @@ def _text(request: Request, text: str, media_type: str, filename: str) -> Respon
 
 def _members(service: Parts, job: Job) -> Iterator[ZipMember]:
     done = _finished(service, job)
+    if done.report.package is not None:
+        detail = "The result is a package, a zip already: download the artifact and the report."
+        raise Refusal("no_artifact", detail)
     yield _stored(service, ARTIFACT, made(job, job.artifact_sha256))
     yield _stored(service, REPORT, made(job, job.report_sha256))
     if (page := job.page_sha256) is not None:

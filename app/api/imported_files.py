@@ -7,13 +7,14 @@ from typing import BinaryIO, Final
 
 from pydantic import ValidationError
 
-from app.api.sniff import model_format
+from app.api.sniff import model_format, unknown
 from app.storage.ports import Blobs
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Report
 from winnow.contract.strict_tar.archive import TarArchive
 
 MAX_REPORT_BYTES: Final = 64 * 2**20
+ARTIFACTS: Final = ("onnx", "onnx_package")
 
 Kept = tuple[str, int]
 """SHA-256 and size of a blob."""
@@ -80,4 +81,5 @@ class ImportedFiles:
 def _check_artifact(file: BinaryIO | None) -> None:
     if file is not None:
         with file:
-            model_format(file, "onnx", allow_torchscript=False)
+            if (format := model_format(file, "auto", allow_torchscript=False)) not in ARTIFACTS:
+                raise unknown(f"An artifact is ONNX, or a zip of several graphs; the file is {format}.")

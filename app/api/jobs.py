@@ -42,6 +42,7 @@ _REFUSED = (
         "slice_beyond_data",
         "not_quantized",
         "wrong_order",
+        "one_graph_needed",
         "nothing_to_train",
         "nothing_to_compress",
         "does_not_divide",

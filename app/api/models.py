@@ -22,7 +22,7 @@ from winnow.contract.pinning import Pinning
 
 router = Router(prefix="/v1/models", tags=["models"])
 
-Formats = Literal["auto", "onnx", "torch_export", "torchscript"]
+Formats = Literal["auto", "onnx", "onnx_package", "torch_export", "torchscript"]
 TORCHSCRIPT: Final = "torchscript"
 MAX_INPUTS: Final = 100
 

@@ -1,7 +1,8 @@
 """What the bytes are, found in the bytes; a name proves nothing.
 
-    zip     .npz | .pt2 | TorchScript | pickled module | ONNX with external data | pictures, sounds or tables
-    tar     ONNX with external data | pictures, sounds or tables
+    zip     .npz | .pt2 | TorchScript | pickled module | ONNX with external data, several of them | pictures, sounds or
+            tables
+    tar     ONNX with external data, several of them | pictures, sounds or tables
     other   an array, Parquet, a sound, CSV or JSON lines; ONNX, if its protobuf fields can be walked to the last byte
 
 Nothing here loads anything: only signatures, an archive's list of names, and the outermost protobuf fields are read.
@@ -18,7 +19,9 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFormat
 from winnow.contract.strict_tar import MAGIC, MAGIC_AT
 
-Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "pickle"] | DatasetFormat
+Kind = (
+    Literal["onnx", "onnx_archive", "onnx_package", "torch_export", "torchscript", "pickle"] | DatasetFormat
+)
 
 MAX_MODEL_MEMBERS: Final = 10_000
 MAX_DATASET_MEMBERS: Final = 1_000_000
@@ -97,7 +100,7 @@ def model_format(file: BinaryIO, expected: str, allow_torchscript: bool) -> Mode
             )
         case "onnx" | "onnx_archive":
             found: ModelFormat = "onnx"
-        case "torch_export" | "torchscript" as kind:
+        case "onnx_package" | "torch_export" | "torchscript" as kind:
             found = kind
         case _ as kind:
             assert_never(kind)
@@ -146,16 +149,21 @@ def _zip(names: list[str]) -> Kind:
 
 
 def _archive(names: list[str], kind: Literal["zip", "tar"]) -> Kind:
-    models = [name for name in names if name.lower().endswith(".onnx")]
-    if len(models) == 1:
-        return "onnx_archive"
-    if not models and holds_data(names):
+    models = [name for name in names if name.lower().endswith(".onnx") and not _is_litter(name)]
+    if models:
+        return "onnx_archive" if len(models) == 1 else "onnx_package"
+    if holds_data(names):
         return kind
-    listed = ", ".join(repr(name[:80]) for name in (models or names)[:5]) or "nothing"
+    listed = ", ".join(repr(name[:80]) for name in names[:5]) or "nothing"
     raise unknown(
-        f"The {kind} archive has {len(models)} .onnx files ({listed}); a model needs exactly one, with its "
-        f"external data beside it. A dataset is {_DATASETS}."
+        f"The {kind} archive has no .onnx file ({listed}); a model is one with its external data beside it, or several "
+        f"that are a package. A dataset is {_DATASETS}."
     )
+
+
+def _is_litter(name: str) -> bool:
+    """Whether macOS added it to the archive."""
+    return "__MACOSX" in name.split("/") or name.rpartition("/")[2].startswith("._")
 
 
 def unknown(detail: str) -> Refusal:

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from fastapi import Body, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app.admission.packages import check_no_package
 from app.admission.student import check_request
 from app.api import uploads, views
 from app.api.deps import ModelId, Owner, Parts, Service
@@ -23,6 +24,7 @@ from winnow.contract.student_request import StudentRequest
 router = Router(prefix="/v1/models", tags=["models"])
 
 REFUSED: Final = (
+    "one_graph_needed",
     "nothing_to_train",
     "already_quantized",
     "nothing_to_compress",
@@ -59,7 +61,9 @@ async def make_student(
 
 def _record(parts: Parts, owner: str, id: str, wanted: StudentRequest) -> tuple[Upload, bool]:
     parent = ready(uploads.find(parts, owner, "model", id), None)
-    check_request(wanted, ModelFacts.model_validate(parent.facts))
+    facts = ModelFacts.model_validate(parent.facts)
+    check_no_package(facts, "a student is made of one graph", None)
+    check_request(wanted, facts)
     check_bytes(parts, owner, parent.size_bytes)
     student = Upload(
         id=new_id("mdl"),

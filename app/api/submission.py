@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from app.admission.check import check
+from app.admission.packages import check_no_package
 from app.admission.spaces import admitted_spaces, as_closed
 from app.api.deps import Parts
 from app.api.job_limits import check_limits, lowered
@@ -126,6 +127,8 @@ def look_through(refusals: Refusals, parts: Parts, owner: str, request: JobReque
         if request.model in models:
             augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
             model = models[request.model]
+            if closed is None:
+                check_no_package(model, "a search chooses among recipes for one graph", "recipe")
             check_closed = partial(check, model=model, datasets=facts, others=models, augmenting=augmenting)
             if closed is not None:
                 check_closed(closed)

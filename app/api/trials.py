@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request, Response
 
 from app.api import views
-from app.api.artifacts import name_of
+from app.api.artifacts import name_of, suffix_of
 from app.api.content import CONTENT, content
 from app.api.deps import Service
 from app.api.jobs import Found
@@ -82,7 +82,7 @@ FoundTrial = Annotated[records.Trial, Depends(_find)]
 def download_trial(request: Request, service: Service, job: Found, trial: FoundTrial) -> Response:
     """The compressed ONNX of one trial, as it was compared with the others."""
     sha256 = _made(trial, trial.artifact_sha256)
-    filename = f"{name_of(service, job)}-winnow-{trial.number}.onnx"
+    filename = f"{name_of(service, job)}-winnow-{trial.number}{suffix_of(service, sha256)}"
     return content(request, service.blobs, sha256, filename, container=True)
 
 

@@ -219,7 +219,7 @@ def _suffix(parts: Parts, upload: Upload) -> str:
         with file:
             head = file.read(2)
     match upload.format:
-        case "onnx" | records.STUDENT:
+        case "onnx" | "onnx_package" | records.STUDENT:
             return ".zip" if head == b"PK" else ".onnx" if head[:1] < b" " else ".tar"
         case "torch_export":
             return ".pt2"

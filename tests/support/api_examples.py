@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests.support import packages
 from tests.support.digits import DECLARATION, digits
 from tests.support.service import service
 
@@ -46,12 +47,13 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
     jobs.append(for_a_gpu(http, upload["id"]))
     workers = at_work(http, upload["id"])
     last = next(job for job in jobs if job["state"] == "succeeded")
+    package, of_package = packaged(http)
     return {
-        "Model": models,
+        "Model": [*models, package],
         "GraphValue": http.get(f"/v1/models/{upload['id']}/values").json()["items"],
         "Dataset": datasets,
         "Job": [last, *(job for job in jobs if job is not last)],
-        "Report": [shortened(http.get(f"/v1/jobs/{last['id']}/report").json())],
+        "Report": [shortened(http.get(f"/v1/jobs/{last['id']}/report").json()), of_package],
         "Rendered": [http.post(f"/v1/jobs/{last['id']}/report/render").json()],
         "LogRecord": http.get(f"/v1/jobs/{last['id']}/logs").json()["items"][-4:],
         **questions,
@@ -138,6 +140,17 @@ def for_a_gpu(http: httpx.Client, model: str) -> dict[str, Any]:
     job: dict[str, Any] = http.post("/v1/jobs", json=asked).raise_for_status().json()
     http.post(f"/v1/jobs/{job['id']}/cancel")
     return job
+
+
+def packaged(http: httpx.Client) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A model of two graphs, and what became of it."""
+    with tempfile.TemporaryDirectory() as name:
+        archive = packages.zipped(Path(name) / "package.zip", packages.pair()).read_bytes()
+    upload = http.post("/v1/models", params={"name": "package.zip"}, content=archive).json()
+    model = settled(http, f"/v1/models/{upload['id']}")
+    recipe = {"steps": [{"kind": "int8_dynamic"}]}
+    job = snapshots(http, {"model": model["id"], "recipe": recipe, "benchmark": {"rounds": SHOWN}})[-1]
+    return model, shortened(http.get(f"/v1/jobs/{job['id']}/report").json())
 
 
 def indivisible(model: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from winnow.contract.portability import Portability
 from winnow.contract.report import (
     ADVICE,
     Latency,
+    PackageReport,
     Pair,
     Parity,
     Quality,
@@ -37,6 +38,8 @@ def report_tables(report: Report) -> Group:
             None, [("", "left"), ("before", "right"), ("after", "right"), ("change", "right")], _rows(report)
         )
     ]
+    if report.package is not None:
+        parts.append(_graphs(report.package))
     if report.parity:
         parts.append(_parity(report.parity))
     if report.requirements:
@@ -115,6 +118,27 @@ def _parity(entries: list[Parity]) -> RenderableType:
         for entry in entries
     ]
     return table("Outputs, after against before", [("output", "left"), *((n, "right") for n in names)], rows)
+
+
+def _graphs(package: PackageReport) -> RenderableType:
+    columns: list[Column] = [("graph", "left"), ("before", "right"), ("after", "right"), ("speed", "right")]
+    rows = [
+        (
+            graph.name,
+            units.size(graph.size_bytes.before),
+            units.size(graph.size_bytes.after),
+            _speed_of(graph.latency),
+        )
+        for graph in package.graphs
+    ]
+    return table("Graphs, each with the weights that it shares", columns, rows)
+
+
+def _speed_of(runs: list[Latency]) -> str:
+    if not runs:
+        return "-"
+    first = runs[0]
+    return "not told" if first.untold is not None else units.times(first.speedup, first.speedup_interval)
 
 
 def _requirements(results: list[RequirementResult]) -> RenderableType:

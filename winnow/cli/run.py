@@ -23,6 +23,7 @@ from winnow.cli.shared import Json, terminable
 from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
 from winnow.client import Client, ServiceProblem, UnusableFile
+from winnow.client.files import is_package
 from winnow.contract.asked_recipe import AskedRecipe
 from winnow.contract.data_uses import DataUse
 from winnow.contract.errors import Refusal, Refusals
@@ -40,8 +41,8 @@ def run(
         typer.Option(
             "--out",
             "-o",
-            help="Where the result goes, a file or a folder; its report goes beside it. [default: NAME.small.onnx in "
-            "the working directory]",
+            help="Where the result goes, a file or a folder; its report goes beside it. [default: NAME.small.onnx, of "
+            "a package of several graphs NAME.small.zip, in the working directory]",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run has made.")] = False,
@@ -88,9 +89,8 @@ def run(
     force = force or dry_run  # which writes nothing
     whole = whole_files(options, request)
     read = [*files_read(model, request), *whole]
-    result = target_of(
-        to or Path(f"{model.stem}.small.onnx"), f"{model.stem}.small.onnx", "--out", read, force
-    )
+    name = f"{model.stem}.small{'.zip' if is_package(model) else '.onnx'}"
+    result = target_of(to or Path(name), name, "--out", read, force)
     report = target_of(result.with_suffix(".report.json"), "", "--out", read, force)
     made = [result, report]
     if curves is not None:

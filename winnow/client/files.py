@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import os
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -125,3 +127,24 @@ def whole_file(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def is_package(path: Path) -> bool:
+    """Whether it is an archive of several `.onnx`; False for what cannot be read."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        elif tarfile.is_tarfile(path):
+            with tarfile.open(path) as tar:
+                names = tar.getnames()
+        else:
+            return False
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, ValueError):
+        return False
+    return sum(name.lower().endswith(".onnx") and not _is_litter(name) for name in names) > 1
+
+
+def _is_litter(name: str) -> bool:
+    """Whether macOS added it to the archive."""
+    return "__MACOSX" in name.split("/") or name.rpartition("/")[2].startswith("._")

@@ -74,6 +74,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_declaration": (422, "The declaration does not fit the dataset"),
     "model_too_complex": (422, "The model expands beyond what is allowed"),
     # recipes that cannot work
+    "one_graph_needed": (422, "This works on models of one graph"),
     "missing_data": (422, "The recipe needs data that was not given"),
     "inputs_do_not_fit": (422, "The data does not fit the model's inputs"),
     "labels_do_not_fit": (422, "The labels do not fit"),

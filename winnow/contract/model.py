@@ -12,8 +12,9 @@ from winnow.contract.pinning import PINNED
 from winnow.contract.stored_weights import ChannelGroup, EmbeddingWidth, Stored
 from winnow.contract.target_rules.graph import CheckedGraph
 
-ModelFormat = Literal["onnx", "torch_export", "torchscript"]
-"""`onnx` is also a tar or zip of one ONNX file with its external data."""
+ModelFormat = Literal["onnx", "onnx_package", "torch_export", "torchscript"]
+"""`onnx` is also a tar or zip of one ONNX file with its external data, `onnx_package` one of several that share
+weights."""
 
 UploadState = Literal["inspecting", "ready", "rejected"]
 
@@ -89,6 +90,24 @@ class Layer(ResponseModel):
         return (self.name,) if self.table is None or self.table == self.name else (self.name, self.table)
 
 
+class PackagedGraph(ResponseModel):
+    """One of the graphs of a package. In inputs and layers of the model its names begin with `name:`; here they are as
+    its file has them."""
+
+    name: str = Field(
+        description="What patterns (`name:pattern`) and feeds call it: its file without the suffix."
+    )
+    file: str = Field(description="Name of its file in the archive.")
+    opset: int = Field(description="Version of the ONNX operator set that it uses.")
+    inputs: list[TensorSpec] = Field(description="What it takes, in order.")
+    outputs: list[TensorSpec] = Field(description="What it answers, in order.")
+    size_bytes: int = Field(description="Bytes of its file and its external data, whoever else reads that.")
+    layers: int = Field(description="How many nodes with weights it has.")
+
+
+GRAPHS: Final = "The graphs of a package; null for a model that is one graph."
+
+
 class ModelFacts(ResponseModel):
     """What inspection learns. `macs` counts multiply-accumulates of one sample; null where shapes are unknown."""
 
@@ -135,6 +154,7 @@ class ModelFacts(ResponseModel):
         default=None,
         description="What its file consists of; null where there is too much to keep.",
     )
+    graphs: list[PackagedGraph] | None = Field(default=None, description=GRAPHS)
     graph: CheckedGraph | None = Field(
         default=None,
         description="Its nodes, as far as rules of targets look at them; null where there is too much to keep, or the "
@@ -154,7 +174,8 @@ class Model(ResponseModel):
     )
     problem: Problem | None = Field(description="Why it was rejected; null otherwise.")
     format: ModelFormat = Field(
-        description="What the bytes are; `onnx` also stands for an archive of one ONNX file and its data."
+        description="What the bytes are; `onnx` also stands for an archive of one ONNX file and its data, "
+        "`onnx_package` for one of several graphs."
     )
     sha256: str = Field(
         description="Of the uploaded bytes, in hexadecimal; of a student of its file, of its parent's until it is made."
@@ -184,6 +205,9 @@ class Model(ResponseModel):
     )
     layers: list[Layer] | None = Field(
         description="Its nodes with weights, which patterns in a recipe can name; null until it is ready."
+    )
+    graphs: list[PackagedGraph] | None = Field(
+        default=None, description=f"{GRAPHS} Null until it is ready, too."
     )
     pinned: bool = Field(default=False, description=PINNED)
     parent: str | None = Field(

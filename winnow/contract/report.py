@@ -271,6 +271,31 @@ class Energy(ResponseModel):
     why: str | None = Field(description="Why there is no number, in a sentence; null where there is.")
 
 
+class GraphReport(ResponseModel):
+    """One graph of a package before and after. Names are as its own file has them."""
+
+    name: str = Field(description="What patterns call it.")
+    file: str = Field(description="Name of its file in the artifact.")
+    graph_sha256: str = Field(
+        description="Of its file without its `winnow.*` metadata; the weights that it shares lie beside it."
+    )
+    size_bytes: Pair = Field(
+        description="Sizes of its file and of the weights that it reads, shared ones too."
+    )
+    latency: list[Latency] = Field(description="Its speed by itself; empty in trials of a search.")
+    parity: list[Parity] = Field(description="How far each of its outputs moved.")
+
+
+class PackageReport(ResponseModel):
+    """A model of several graphs. What the report says besides is of all of them, each run once."""
+
+    graphs: list[GraphReport] = Field(description="Each graph by itself.")
+    shared_bytes: Pair = Field(
+        description="Bytes of weights that stand in several graphs: those that the upload repeats, or reads more than "
+        "once, and those that the artifact stores once for all that read them."
+    )
+
+
 class Report(ResponseModel):
     """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved,
     `compressed_bytes` what a download takes that asks for the coding zstd."""
@@ -332,6 +357,9 @@ class Report(ResponseModel):
     fidelity: Fidelity | None = Field(
         default=None,
         description="Whether both models look at the same parts of their input; null unless asked for (`explain`).",
+    )
+    package: PackageReport | None = Field(
+        default=None, description="Its graphs each by itself; null for a model that is one graph."
     )
     energy: Energy | None = Field(
         default=None,

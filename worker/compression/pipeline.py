@@ -16,6 +16,7 @@ from worker.compression.progress import Progress, Silent
 from worker.compression.result.artifact import finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
+from worker.compression.result.packaged import hand_over, sized
 from worker.compression.result.report import assemble
 from worker.compression.result.told import write_results
 from worker.compression.run_steps import run_steps
@@ -35,18 +36,21 @@ def compress(
 ) -> Report:
     """Apply the recipe's steps to the model and measure the result against the model as given.
 
-    Writes `artifact.onnx`, `report.json` and, where it is asked for, `page.html` into `out_dir`, and checkpoints after
-    each step and in trainings: called again with the same arguments it goes on after the last one. The result is there
-    whether or not the requirements are met. Raises `Refusal` for whatever cannot be done; its problem says why. A
-    training that diverged leaves the best weights so far as `artifact.onnx`, without a report.
+    Writes `artifact.onnx` (of a package the zip of its graphs), `report.json` and, where it is asked for, `page.html`
+    into `out_dir`, and checkpoints after each step and in trainings: called again with the same arguments it goes on
+    after the last one. The result is there whether or not the requirements are met. Raises `Refusal` for whatever
+    cannot be done; its problem says why. A training that diverged leaves the best weights so far as `artifact.onnx`,
+    without a report.
     """
     progress, options = progress or Silent(), options or Options()
     out_dir.mkdir(parents=True, exist_ok=True)
-    artifact_path = out_dir / ARTIFACT
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
         upload = upload.for_steps(recipe.steps, data, scratch)
+        if (package := upload.package) is not None:
+            options = sized(options, upload, data)
+        artifact_path = (scratch if package else out_dir) / ARTIFACT
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         check_job(recipe.steps, materials)
 
@@ -59,7 +63,10 @@ def compress(
         artifact = finish(graph, reports, recipe.steps, materials)
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.hand_over(artifact_path, recipe, measured, materials)
-        report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
+        handed = None if package is None else hand_over(artifact_path, package, out_dir / ARTIFACT, materials)
+        size = None if handed is None else handed.written.size_bytes
+        report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials, size)
+        report = handed.told_in(report, materials) if handed else report
         if options.judging == "result":  # of a trial nobody asks why
             report = explain(report, recipe, materials)
         return write_results(report, artifact_path, recipe, materials, out_dir)

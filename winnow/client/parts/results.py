@@ -8,7 +8,7 @@ from typing import Literal
 from winnow.client.bundle import fetch_bundle
 from winnow.client.download import download
 from winnow.client.errors import ServiceProblem
-from winnow.client.files import OnProgress
+from winnow.client.files import OnProgress, is_package
 from winnow.client.inquiring import fetch_answer
 from winnow.client.parts.jobs import Jobs
 from winnow.client.parts.part import path_of
@@ -46,13 +46,15 @@ class Results(Jobs):
     def download(
         self, id: str, path: str | Path, on_progress: OnProgress | None = None, *, compressed: bool = False
     ) -> Path:
-        """The compressed ONNX, written to `path` (in it, as `<id>.onnx`, when it is a folder).
+        """The compressed ONNX, written to `path` (in it, as `<id>.onnx`, when it is a folder; of a package `<id>.zip`).
 
         A job that failed with `training_diverged` has its best weights so far to give. `compressed`: as zstd on
         the way; the file is the same.
         Raises DamagedTransfer, UnusableFile; ServiceProblem `job_not_finished` or `no_artifact`.
         """
-        return self._fetch(id, "artifact", Path(path), f"{id}.onnx", on_progress, compressed)
+        in_folder = Path(path).is_dir()
+        file = self._fetch(id, "artifact", Path(path), f"{id}.onnx", on_progress, compressed)
+        return file.replace(file.with_suffix(".zip")) if in_folder and is_package(file) else file
 
     def download_curves(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
         """The curves of all training steps as a zip, written to `path` (in it, as `<id>-curves.zip`, when it is a

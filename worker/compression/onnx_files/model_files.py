@@ -34,6 +34,14 @@ def load(path: Path) -> ir.Model:
     """Read a `.onnx` file; sparse and packed tensors become dense, functions are inlined. The file must have passed
     `upload_gate.check`.
 
+    Raises as `read`.
+    """
+    return from_proto(read(path), path.parent)
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Read the same as a message, external weights left where they are.
+
     Raises `ValueError` for broken sparse tensors and calls of functions, protobuf's `DecodeError` for what is no ONNX.
     """
     proto = onnx.load(str(path), format="protobuf", load_external_data=False)
@@ -44,9 +52,14 @@ def load(path: Path) -> ir.Model:
     _name_default_domain(proto)
     open_dimensions(proto)
     inline(proto)
+    return proto
+
+
+def from_proto(proto: onnx.ModelProto, folder: Path) -> ir.Model:
+    """The model of what `read` has read, with its external weights mapped from the folder."""
     model: ir.Model = ir.from_proto(proto)
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
-        external_data.set_base_dir(graph, path.parent)
+        external_data.set_base_dir(graph, folder)
     _read_small(model)
     return model
 

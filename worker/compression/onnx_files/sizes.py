@@ -22,9 +22,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def bytes_of(path: Path) -> int:
-    """Count the bytes of an ONNX file with the external data that it names."""
-    return sum(part.stat().st_size for part in _parts(path))
+def bytes_of(*paths: Path) -> int:
+    """Count the bytes of ONNX files with the external data that they name, once where several name the same."""
+    parts = dict.fromkeys(part for path in paths for part in _parts(path))
+    return sum(part.stat().st_size for part in parts)
 
 
 def compressed_bytes_of(path: Path) -> int:

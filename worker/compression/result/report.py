@@ -39,10 +39,12 @@ def assemble(
     steps: list[StepReport],
     measured: Comparison,
     materials: Materials,
+    handed_over_bytes: int | None = None,
 ) -> Report:
-    """Make the report of the file `artifact`, whose graph this is; causes of what is not met are not in it yet."""
+    """Make the report of the file `artifact`, whose graph this is; causes of what is not met are not in it yet.
+    `handed_over_bytes`: what is handed over in its place takes so many."""
     options, split = materials.options, materials.data.split
-    size = pair_of(upload.size_bytes, bytes_of(artifact))
+    size = pair_of(upload.size_bytes, handed_over_bytes or bytes_of(artifact))
     shapes = measured.shapes
     figures: dict[str, Any] = {
         "quality": measured.quality,

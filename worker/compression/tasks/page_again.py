@@ -4,6 +4,7 @@ where its job was ended before that was."""
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe
@@ -17,7 +18,10 @@ from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.fidelity.measured import measured_attributions
 from worker.compression.result.page.write import write_page
 from worker.compression.result.told import CUT_SHORT, NOT_MADE_UP_FOR
+from worker.compression.upload.inspection import open_model
 from worker.compression.upload.upload import open_upload
+
+MAX_UNPACKED_BYTES: Final = Options().max_unpacked_bytes
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ def page_again(
     told = Report.model_validate_json(report.read_bytes(), extra="ignore")
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         materials = None if job is None else _opened(job, recipe, Path(folder), progress)
+        if told.package is not None:
+            limit = MAX_UNPACKED_BYTES if job is None else job.options.max_unpacked_bytes
+            artifact = open_model(artifact, Path(folder) / "artifact", max_unpacked_bytes=limit)
         seen = Attributions()
         if materials is not None and materials.options.explain:
             seen = measured_attributions(artifact, materials)

@@ -21,9 +21,12 @@ from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import check_types, has_empty_batch, open_dimensions
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
+from worker.compression.packages.facts import graphs_of
+from worker.compression.packages.layout import Package
 from worker.compression.runtime.session import open_cpu_session
+from worker.compression.upload.package import naming, open_package
 from worker.compression.upload_gate import check
-from worker.compression.upload_gate.archive import is_archive, unpack
+from worker.compression.upload_gate.archive import is_archive, models_of, unpack
 from worker.compression.upload_gate.convert import torch_export, torchscript
 from worker.compression.upload_gate.functions import expanded_size
 from worker.compression.weight_storage.drop_defaults import names_in
@@ -63,9 +66,11 @@ def inspect_model(
     Raises `Refusal` with the reason; never anything else for what a file contains, short of `MemoryError`.
     """
     converted = scratch / "converted.onnx"
+    package: Package | None = None
     match format:
-        case "onnx":
-            runnable = open_model(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+        case "onnx" | "onnx_package":
+            opened = open_file(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+            runnable, package = opened.path, opened.package
         case "torch_export":
             torch_export.convert(path, converted, max_bytes=max_unpacked_bytes)
             runnable = converted
@@ -76,26 +81,55 @@ def inspect_model(
             runnable = converted
         case _:
             assert_never(format)
+    if package is not None:
+        _check_graphs_run(package)
     model_facts = _facts(runnable)
     _check_layers(model_facts)
     check_runs(runnable)
-    unpacked = bytes_of(runnable) if format == "onnx" and runnable != path else None
-    return Inspected(model_facts, None if format == "onnx" else converted, unpacked)
+    if package is not None:
+        model_facts = model_facts.model_copy(update={"graphs": graphs_of(package, model_facts)})
+        return Inspected(model_facts, None, package.uploaded_bytes)
+    is_onnx = runnable != converted
+    unpacked = bytes_of(runnable) if is_onnx and runnable != path else None
+    return Inspected(model_facts, None if is_onnx else converted, unpacked)
+
+
+def _check_graphs_run(package: Package) -> None:
+    for graph in package.graphs:
+        with naming(graph):
+            check_runs(graph.path)
 
 
 def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:
-    """Check an upload and return its plain `.onnx`: itself, or unpacked into `scratch` where it is a tar or zip.
+    """Check an upload and return its plain `.onnx`: itself, or what an archive holds. Raises as `open_file`."""
+    return open_file(path, scratch, max_unpacked_bytes=max_unpacked_bytes).path
 
-    Raises `Refusal`: see `gate.check_onnx` and `archive.unpack`; `unsupported_type`.
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """`path` is a plain `.onnx`; of a `package` all of its graphs as one."""
+
+    path: Path
+    package: Package | None = None
+
+
+def open_file(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> OpenedModel:
+    """Check an upload; a tar or zip is unpacked into `scratch`, and its graphs, where there are several, made one.
+
+    Raises `Refusal`: see `gate.check_onnx` and `archive.unpack`; `unsupported_type`; of a package what `open_package`
+    raises.
     """
     if not is_archive(path):
         check.check_onnx(path)
-        return _workable(path, scratch)
+        return OpenedModel(_workable(path, scratch))
     scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(mkdtemp(prefix="unpacked-", dir=scratch)) / "model"
-    model = unpack(path, folder, max_bytes=max_unpacked_bytes)
-    check.check_onnx(model, external=model.parent)
-    return _workable(model, model.parent)
+    own = Path(mkdtemp(prefix="unpacked-", dir=scratch))
+    files = unpack(path, own / "model", max_bytes=max_unpacked_bytes)
+    models = models_of(files)
+    if len(models) > 1:
+        return OpenedModel(*open_package(files, own / "model", own / "whole"))
+    check.check_onnx(models[0], external=models[0].parent)
+    return OpenedModel(_workable(models[0], models[0].parent))
 
 
 def _workable(path: Path, folder: Path) -> Path:

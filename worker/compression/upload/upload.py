@@ -26,9 +26,10 @@ from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of, sha256_of
+from worker.compression.packages.layout import Package
 from worker.compression.steps.opset import raised
 from worker.compression.upload.fixed_sizes import fix_sizes
-from worker.compression.upload.inspection import check_runs, open_model
+from worker.compression.upload.inspection import check_runs, open_file
 from worker.compression.weight_storage.drop_defaults import UploadNames, names_in
 
 LARGE_BYTES: Final = 2**28
@@ -48,7 +49,8 @@ class Upload:
     work on. `float_types` says which they were, `signature` what the file says of inputs and outputs, `names` the names
     in it, `counts` its nodes; `tidied_bytes` is what exporters left behind. `taken`: `float32` is only this branch of
     the If that the model is, and `note` tells of it. `fixed`: its inputs, where the recipe fixes sizes of them.
-    `as_is`: steps lose nothing, so floats keep their types, and fused normalisations stay.
+    `as_is`: steps lose nothing, so floats keep their types, and fused normalisations stay. `package`: `path` is all of
+    these graphs as one, and `size_bytes` what they took as they came.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Upload:
     note: str | None = None
     fixed: tuple[TensorSpec, ...] = ()
     as_is: bool = False
+    package: Package | None = None
 
     def for_steps(self, steps: Sequence[AnyStep], data: Data, scratch: Path) -> "Upload":
         """The same as the steps work on it: with the sizes that they fix, as it is where they lose nothing, and of a
@@ -131,8 +134,9 @@ class Upload:
 
 def open_upload(model: Path, scratch: Path, *, max_unpacked_bytes: int) -> Upload:
     """Unpack, check and load a model. Raises `Refusal` for what does not pass the gate or does not run."""
-    path = open_model(model, scratch / "model", max_unpacked_bytes=max_unpacked_bytes)
-    size = bytes_of(path)
+    opened = open_file(model, scratch / "model", max_unpacked_bytes=max_unpacked_bytes)
+    path, package = opened.path, opened.package
+    size = bytes_of(path) if package is None else package.uploaded_bytes
     if size < LARGE_BYTES:
         check_runs(path)
     loaded = model_files.load(path)
@@ -141,7 +145,19 @@ def open_upload(model: Path, scratch: Path, *, max_unpacked_bytes: int) -> Uploa
     normal_form = normalise(loaded)
     float32, types = in_float32(normal_form, scratch / "float32")
     names = names_in(without_raw_data(path))
-    return Upload(path, sha256_of(model), size, normal_form, float32, types, signature, names, counts, tidied)
+    return Upload(
+        path,
+        sha256_of(model),
+        size,
+        normal_form,
+        float32,
+        types,
+        signature,
+        names,
+        counts,
+        tidied,
+        package=package,
+    )
 
 
 def _replaces_signature(step: AnyStep) -> bool:

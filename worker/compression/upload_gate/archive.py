@@ -1,7 +1,7 @@
 """Unpack ONNX with external data from a tar or zip, without trusting anything in it.
 
 Names, sizes and places are as the strict readers of `winnow.contract` read them; the API has seen the same. Refused too
-is what unpacks to more than allowed, and anything but exactly one `.onnx`.
+is what unpacks to more than allowed, and what holds no `.onnx`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,10 +26,10 @@ def is_archive(path: Path) -> bool:
     return start.startswith(ZIP) or start[MAGIC_AT:] == MAGIC
 
 
-def unpack(path: Path, folder: Path, *, max_bytes: int) -> Path:
-    """Unpack into `folder` (made here) and return the path of its one `.onnx`.
+def unpack(path: Path, folder: Path, *, max_bytes: int) -> list[Path]:
+    """Unpack into `folder` (made here) and return the files, some `.onnx` among them.
 
-    Raises `Refusal` `unsafe_archive`, or `invalid_model` when there is not exactly one `.onnx`.
+    Raises `Refusal` `unsafe_archive`, or `invalid_model` where there is no `.onnx`.
     """
     folder.mkdir(parents=True)
     files: list[Path] = []
@@ -41,7 +41,13 @@ def unpack(path: Path, folder: Path, *, max_bytes: int) -> Path:
     except (BrokenZip, BrokenTar) as error:
         detail = f"The archive cannot be read to its end: {error}. Pack it again and upload it whole."
         raise Refusal("unsafe_archive", detail) from error
-    return _the_model(files, folder)
+    _check_models(files)
+    return files
+
+
+def models_of(files: list[Path]) -> list[Path]:
+    """The `.onnx` among them."""
+    return [file for file in files if file.suffix.lower() == ".onnx"]
 
 
 def _files(path: Path, max_bytes: int) -> Iterator[tuple[str, Iterable[bytes]]]:
@@ -71,18 +77,16 @@ def _write(chunks: Iterable[bytes], target: Path) -> None:
             file.write(chunk)
 
 
-def _the_model(files: list[Path], folder: Path) -> Path:
+def _check_models(files: list[Path]) -> None:
     if any(file.name in TORCH_EXPORT for file in files):
         raise Refusal(
             "invalid_model",
             "This is a torch.export program (.pt2), and ONNX was expected. The service and `python -m "
             "worker.compression` convert it; for `compress()` convert it with worker.compression.upload_gate.convert.",
         )
-    models = [file for file in files if file.suffix.lower() == ".onnx"]
-    if len(models) != 1:
-        names = ", ".join(sorted(str(file.relative_to(folder)) for file in models)[:5]) or "none"
+    if not models_of(files):
         raise Refusal(
             "invalid_model",
-            f"The archive should hold exactly one .onnx file with its external data; it holds {names}.",
+            "The archive should hold an .onnx file with its external data, or several that are one package; it holds "
+            "none.",
         )
-    return models[0]

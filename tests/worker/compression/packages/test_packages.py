@@ -1,0 +1,223 @@
+"""Several graphs are one for as long as they are worked on, and come apart as they were."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import numpy_helper
+
+from tests.support import packages as nets
+from tests.support.ort import run
+from winnow.contract.errors import Refusal
+from winnow.contract.graph_hash import graph_sha256
+from worker.compression.onnx_files.model_files import load
+from worker.compression.packages.layout import Package
+from worker.compression.packages.prefix import with_prefix, without_prefix
+from worker.compression.packages.split import split
+from worker.compression.packages.write import write_package
+from worker.compression.upload.inspection import OpenedModel, inspect_model, open_file
+
+CAP = 2**30
+
+
+def opened(path: Path, scratch: Path) -> OpenedModel:
+    return open_file(path, scratch, max_unpacked_bytes=CAP)
+
+
+def refused(path: Path, scratch: Path) -> tuple[str, str]:
+    with pytest.raises(Refusal) as caught:
+        opened(path, scratch)
+    return caught.value.problem.code, caught.value.problem.detail
+
+
+def package_of(path: Path, scratch: Path) -> tuple[Path, Package]:
+    found = opened(path, scratch)
+    assert found.package is not None
+    return found.path, found.package
+
+
+def feeds(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.standard_normal((2, 3, nets.WIDTH)).astype(np.float32) for name in ("x", "past")}
+
+
+def test_graphs_become_one_whose_names_tell_the_graph(tmp_path: Path) -> None:
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", nets.pair()), tmp_path / "s")
+    whole = onnx.load(str(path))
+    assert [graph.name for graph in package.graphs] == ["decoder", "encoder"]
+    assert [value.name for value in whole.graph.input] == ["decoder:x", "decoder:past", "encoder:x"]
+    assert {value.name for value in whole.graph.output} == {"decoder:y", "decoder:m", "encoder:h"}
+    assert {node.name for node in whole.graph.node} >= {"decoder:project", "encoder:project", "decoder:head"}
+    sizes = [dim.dim_param for dim in whole.graph.input[0].type.tensor_type.shape.dim[:2]]
+    assert sizes == ["batch", "_decoder__length"]
+    assert without_prefix(sizes[1], "decoder:") == "length"
+
+
+def test_a_weight_that_graphs_share_is_one_and_equal_bits_decide(tmp_path: Path) -> None:
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", nets.pair()), tmp_path / "s")
+    weights = [tensor.name for tensor in onnx.load(str(path)).graph.initializer]
+    assert weights == ["decoder:tied", "decoder:w"]
+    assert package.shared_bytes == nets.SHARED.nbytes
+    other = nets.SHARED.copy()
+    other[0, 0] = np.nextafter(other[0, 0], 1)
+    apart = {"encoder.onnx": nets.encoder(other), "decoder.onnx": nets.decoder()}
+    path, package = package_of(nets.zipped(tmp_path / "q.zip", apart), tmp_path / "s")
+    assert len(onnx.load(str(path)).graph.initializer) == 3
+    assert package.shared_bytes == 0
+
+
+def test_they_come_apart_with_their_own_names_and_compute_the_same_to_the_bit(tmp_path: Path) -> None:
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", nets.pair()), tmp_path / "s")
+    whole = onnx.load(str(path))
+    for graph in package.graphs:
+        part, original = split(whole, graph), nets.pair()[graph.path.name]
+        onnx.checker.check_model(part)
+        for ends in ("input", "output"):
+            assert [*getattr(part.graph, ends)] == [*getattr(original.graph, ends)]
+        assert part.metadata_props == original.metadata_props
+        for before, after in zip(run(original, feeds()), run(part, feeds()), strict=True):
+            np.testing.assert_array_equal(before, after)
+
+
+def test_a_written_package_has_shared_weights_once_and_opens_again(tmp_path: Path) -> None:
+    source = nets.zipped(tmp_path / "p.zip", nets.pair(), "onnx/", config__json=b'{"model_type": "t5"}')
+    path, package = package_of(source, tmp_path / "s")
+    written = write_package(path, package, tmp_path / "out", tmp_path / "out.zip")
+    files = nets.unpacked(tmp_path / "out.zip", tmp_path / "there")
+    assert sorted(files) == ["config.json", "decoder.onnx", "encoder.onnx", "shared.weights"]
+    assert files["config.json"].read_bytes() == b'{"model_type": "t5"}'
+    assert files["shared.weights"].read_bytes() == nets.SHARED.tobytes()
+    assert written.shared_bytes == nets.SHARED.nbytes
+    assert written.size_bytes == sum(f.stat().st_size for n, f in files.items() if n != "config.json")
+    for graph in written.graphs:
+        assert graph.sha256 == graph_sha256(files[graph.path.name])
+        for before, after in zip(
+            run(nets.pair()[graph.path.name], feeds()), run(files[graph.path.name], feeds()), strict=True
+        ):
+            np.testing.assert_array_equal(before, after)
+    _, again = package_of(tmp_path / "out.zip", tmp_path / "s")
+    assert again.folder == "onnx"
+    assert (again.uploaded_bytes, again.shared_bytes) == (written.size_bytes, nets.SHARED.nbytes)
+
+
+def test_the_archive_of_a_package_tells_nothing_of_when_it_was_made(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        path, package = package_of(nets.zipped(tmp_path / "p.zip", nets.pair()), tmp_path / name)
+        write_package(path, package, tmp_path / f"{name}-out", tmp_path / f"{name}.zip")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert graph_sha256(tmp_path / "a.zip") == graph_sha256(tmp_path / "b.zip")
+
+
+def test_external_weights_that_two_graphs_name_are_read_once(tmp_path: Path) -> None:
+    files = nets.external(nets.pair(), tmp_path)
+    archive = tmp_path / "p.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in files:
+            packed.write(file, file.name)
+    path, package = package_of(archive, tmp_path / "s")
+    assert package.uploaded_bytes == sum(file.stat().st_size for file in files)
+    (tensor,) = (t for t in onnx.load(str(path)).graph.initializer if t.name == "decoder:tied")
+    np.testing.assert_array_equal(numpy_helper.to_array(tensor), nets.SHARED)
+
+
+def test_a_graph_whose_shared_weights_do_not_hold_is_refused_by_name(tmp_path: Path) -> None:
+    decoder, encoder, data = nets.external(dict(sorted(nets.pair().items())), tmp_path)
+    for kept, bytes_, says in (
+        ([decoder, encoder], b"", "'weights.bin', which is not in the archive"),
+        ([decoder, encoder, data], nets.SHARED.tobytes()[:-4], "the file has 4092"),
+    ):
+        with zipfile.ZipFile(tmp_path / "p.zip", "w") as packed:
+            for file in kept:
+                packed.writestr(file.name, bytes_ if file == data else file.read_bytes())
+        code, detail = refused(tmp_path / "p.zip", tmp_path / "s")
+        assert code == "unsafe_external_data"
+        assert detail.startswith("In decoder.onnx: ")
+        assert says in detail
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("a/encoder.onnx", "b/decoder.onnx"), "'a', 'b'"),
+        (("encoder.onnx", "onnx/decoder.onnx"), "'.', 'onnx'"),
+        (("encoder.onnx", "the decoder.onnx"), "'the decoder.onnx'"),
+        (("encoder.onnx", "de:coder.onnx"), "'de:coder.onnx'"),
+        (tuple(f"g{number}.onnx" for number in range(17)), "17 graphs; 16"),
+    ],
+)
+def test_what_is_no_package_is_refused_by_name(names: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    models = {name: nets.encoder() for name in names}
+    code, detail = refused(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    assert code == "invalid_model"
+    assert says in detail
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("encoder.onnx", "../decoder.onnx"),
+        ("encoder.onnx", "/decoder.onnx"),
+        ("encoder.onnx", "Encoder.onnx"),
+    ],
+)
+def test_names_that_lead_elsewhere_or_stand_twice_are_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    models = {name: nets.encoder() for name in names}
+    assert refused(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")[0] == "unsafe_archive"
+    assert not (tmp_path / "decoder.onnx").exists()
+
+
+def test_an_archive_that_unpacks_to_more_than_allowed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.onnx", nets.encoder().SerializeToString())
+        archive.writestr("b.onnx", bytes(2**24))
+    assert refused(path, tmp_path / "s")[0] == "unsafe_archive"
+
+
+def test_a_graph_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    models = {**nets.pair(), "extra.onnx": onnx.ModelProto()}
+    code, detail = refused(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    assert (code, detail.startswith("In extra.onnx: ")) == ("invalid_model", True)
+    wrong = nets.pair()
+    wrong["decoder.onnx"].graph.node[0].op_type = "Invented"
+    code, detail = refused(nets.zipped(tmp_path / "p.zip", wrong), tmp_path / "s")
+    assert (code, detail.startswith("In decoder.onnx: ")) == ("custom_operator", True)
+
+
+def test_graphs_of_different_opsets_become_one_of_the_higher(tmp_path: Path) -> None:
+    models = {"encoder.onnx": nets.encoder(opset=13), "decoder.onnx": nets.decoder()}
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    assert load(path).opset_imports[""] == 17
+    (encoder,) = (graph for graph in package.graphs if graph.name == "encoder")
+    part = split(onnx.load(str(path)), encoder)
+    np.testing.assert_array_equal(run(part, feeds())[0], run(models["encoder.onnx"], feeds())[0])
+    assert [(entry.key, entry.value) for entry in part.metadata_props] == [("task", "encode")]
+
+
+def test_inspection_tells_of_each_graph_and_of_all(tmp_path: Path) -> None:
+    path = nets.zipped(tmp_path / "p.zip", nets.pair())
+    scratch = tmp_path / "s"
+    scratch.mkdir()
+    inspected = inspect_model(
+        path, "onnx_package", [], scratch, allow_torchscript=False, max_unpacked_bytes=CAP
+    )
+    facts = inspected.facts
+    assert facts.parameters == nets.SHARED.size + nets.HEAD.size
+    assert [layer.name for layer in facts.layers] == ["decoder:project", "decoder:head", "encoder:project"]
+    assert facts.graphs is not None
+    decoder, encoder = facts.graphs
+    assert (decoder.name, decoder.file, decoder.layers) == ("decoder", "decoder.onnx", 2)
+    assert [(spec.name, spec.shape) for spec in encoder.inputs] == [("x", ["batch", "length", nets.WIDTH])]
+    assert inspected.unpacked_bytes == decoder.size_bytes + encoder.size_bytes
+
+
+@given(st.text("abz_09 +-()N", min_size=1, max_size=12), st.sampled_from(["decoder:", "a.b-c:", "N:"]))
+def test_sizes_get_their_names_back(size: str, prefix: str) -> None:
+    made = nets.encoder()
+    made.graph.input[0].type.tensor_type.shape.dim[1].dim_param = size
+    with_prefix(made, prefix)
+    assert without_prefix(made.graph.input[0].type.tensor_type.shape.dim[1].dim_param, prefix) == size

@@ -1,0 +1,41 @@
+"""What a package's graphs are, each by itself, from the facts of all of them as one."""
+
+from typing import Final
+
+import onnx
+
+from winnow.contract.model import ModelFacts, PackagedGraph, TensorSpec
+from worker.compression.onnx_files.single_file import without_raw_data
+from worker.compression.onnx_files.sizes import bytes_of
+from worker.compression.packages.layout import Package, PackagedFile
+from worker.compression.packages.prefix import without_prefix
+
+DEFAULT_DOMAINS: Final = ("", "ai.onnx")
+
+
+def graphs_of(package: Package, facts: ModelFacts) -> list[PackagedGraph]:
+    """Describe each graph, in the order of their names."""
+    return [_described(graph, facts) for graph in package.graphs]
+
+
+def _described(graph: PackagedFile, facts: ModelFacts) -> PackagedGraph:
+    proto = without_raw_data(graph.path)
+    return PackagedGraph(
+        name=graph.name,
+        file=graph.path.name,
+        opset=_opset(proto),
+        inputs=[_own(spec, graph) for spec in facts.inputs if spec.name.startswith(graph.prefix)],
+        outputs=[_own(spec, graph) for spec in facts.outputs if spec.name.startswith(graph.prefix)],
+        size_bytes=bytes_of(graph.path),
+        layers=sum(layer.name.startswith(graph.prefix) for layer in facts.layers),
+    )
+
+
+def _opset(proto: onnx.ModelProto) -> int:
+    return max((entry.version for entry in proto.opset_import if entry.domain in DEFAULT_DOMAINS), default=1)
+
+
+def _own(spec: TensorSpec, graph: PackagedFile) -> TensorSpec:
+    """The input or output as the graph's own file says it."""
+    shape = [without_prefix(size, graph.prefix) if isinstance(size, str) else size for size in spec.shape]
+    return spec.model_copy(update={"name": spec.name.removeprefix(graph.prefix), "shape": shape})

@@ -1,0 +1,117 @@
+"""Make one graph of those of a package: side by side, their names apart, and weights that are the same one weight."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import onnx
+import onnx_ir as ir
+from onnx import version_converter
+
+from winnow.contract.errors import Refusal
+from worker.compression.graph.normal_form.tidy import tidy
+from worker.compression.graph.opset.conversion import opset_of, raise_opset
+from worker.compression.onnx_files import model_files
+from worker.compression.packages.layout import Package, PackagedFile
+from worker.compression.packages.prefix import with_prefix
+
+MIN_SHARED_BYTES: Final = 64
+"""Smaller constants are axes, shapes and scales; that they are equal means nothing."""
+
+
+def merged(package: Package, path: Path) -> int:
+    """Write all graphs as one model to `path`. Returns the bytes of weights that stand in more than one of them.
+
+    Raises `Refusal` `invalid_model` naming the graph that does not go with the others.
+    """
+    opset = max(_opset(graph) for graph in package.graphs)
+    protos = [_prepared(graph, opset) for graph in package.graphs]
+    whole = _side_by_side(protos)
+    model = model_files.from_proto(whole, package.graphs[0].path.parent)
+    tidy(model)
+    shared = _share(model, package)
+    model_files.save(model, path)
+    return shared
+
+
+def _opset(graph: PackagedFile) -> int:
+    model = onnx.load(str(graph.path), load_external_data=False)
+    return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=1)
+
+
+def _prepared(graph: PackagedFile, opset: int) -> onnx.ModelProto:
+    """The graph as `load` reads it, of this opset, its names its own. External weights stay where they are."""
+    proto = model_files.read(graph.path)
+    if max((e.version for e in proto.opset_import if e.domain == ""), default=1) != opset:
+        proto = _raised(graph, proto, opset)
+    for entry in proto.metadata_props:
+        entry.key = graph.prefix + entry.key
+    with_prefix(proto, graph.prefix)
+    return proto
+
+
+def _raised(graph: PackagedFile, proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    model = model_files.from_proto(proto, graph.path.parent)
+    try:
+        return ir.to_proto(raise_opset(model, opset))
+    except (version_converter.ConvertError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        raise Refusal(
+            "invalid_model",
+            f"The graphs of a package have one opset; {graph.path.name} has {opset_of(model)}, another {opset}, and "
+            f"it cannot be raised: {' '.join(str(error).split())[:300]}. Export all graphs for the same opset.",
+        ) from error
+
+
+def _side_by_side(models: list[onnx.ModelProto]) -> onnx.ModelProto:
+    whole = onnx.ModelProto()
+    whole.ir_version = max(model.ir_version for model in models)
+    whole.producer_name = models[0].producer_name
+    whole.graph.name = "package"
+    versions: dict[str, int] = {}
+    for model in models:
+        for entry in model.opset_import:
+            versions[entry.domain] = max(entry.version, versions.get(entry.domain, 0))
+        whole.metadata_props.extend(model.metadata_props)
+        for field in ("node", "initializer", "input", "output", "value_info", "quantization_annotation"):
+            getattr(whole.graph, field).extend(getattr(model.graph, field))
+    for domain, version in versions.items():
+        whole.opset_import.add(domain=domain, version=version)
+    return whole
+
+
+def _share(model: ir.Model, package: Package) -> int:
+    """Let graphs read the same weight, in place; equal ones of one graph stay apart, as they were uploaded."""
+    first: dict[tuple[object, ...], ir.Value] = {}
+    shared = 0
+    for key, value in _keyed(model, package):
+        kept = first.setdefault(key, value)
+        if kept is value:
+            continue
+        value.replace_all_uses_with(kept)
+        assert value.name is not None, "initializers have names"
+        del model.graph.initializers[value.name]
+        assert value.const_value is not None, "initializers have values"
+        shared += value.const_value.nbytes
+    return shared
+
+
+def _keyed(model: ir.Model, package: Package) -> Iterator[tuple[tuple[object, ...], ir.Value]]:
+    """Each weight of the main graph with what the same weight of another graph has too: type, shape, bytes, and its
+    place among those of its graph that are equal."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    for name, value in list(model.graph.initializers.items()):
+        tensor = value.const_value
+        if (
+            tensor is None
+            or tensor.nbytes < MIN_SHARED_BYTES
+            or value.is_graph_input()
+            or value.is_graph_output()
+        ):
+            continue
+        graph = package.names_graph(name)
+        digest = hashlib.sha256(tensor.tobytes()).digest()
+        key = (tensor.dtype, tuple(tensor.shape), digest)
+        seen[graph, *key] += 1
+        yield (*key, seen[graph, *key]), value
