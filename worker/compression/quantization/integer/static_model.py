@@ -97,6 +97,11 @@ class Static:
             and {str(value.name) for value in (node.inputs[0], node.outputs[0]) if value is not None} & empty
         }
 
+    def become(self, other: "Static") -> None:
+        """Take over the graph of another form, and what was measured of it."""
+        self.edit, self.spared, self.means = other.edit, other.spared, other.means
+        self.distributions, self._ranges = other.distributions, other._ranges
+
     def unvarying(self) -> list[str]:
         """Name the values which never changed in a note, where there are such."""
         constant = [
