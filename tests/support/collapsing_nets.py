@@ -218,6 +218,33 @@ def stream_net(blocks: int = 3) -> ir.Model:
     return model(f"(float[N,8,32] x) => (float[N,8,6] y) {{\n{body}\n}}", weights)
 
 
+def probed_net(blocks: int = 2) -> ir.Model:
+    """A residual stream with outlier channels, normalised where it has to be exact; a probe reads it as it is."""
+    rng = np.random.default_rng(14)
+    weights: dict[str, Any] = {"w": _normal(rng, 32, 32), "b": _normal(rng, 32), "head": _normal(rng, 32, 6)}
+    weights["b"][:2] = 500, -400
+    weights["gamma"] = np.where(np.arange(32) < 2, 0.01, 1).astype(np.float32)
+    weights["probe"] = _normal(rng, 32, 4)
+    lines = ["[stem] p = MatMul (x, w)", "[bias] x0 = Add (p, b)"]
+    for n in range(blocks):
+        weights |= {f"u{n}": _normal(rng, 32, 32), f"v{n}": _normal(rng, 32, 32)}
+        lines += [
+            f"[norm{n}] n{n} = LayerNormalization <axis=-1> (x{n}, gamma)",
+            f"[up{n}] u_{n} = MatMul (n{n}, u{n})",
+            f"[act{n}] a{n} = Relu (u_{n})",
+            f"[down{n}] d{n} = MatMul (a{n}, v{n})",
+            f"[residual{n}] x{n + 1} = Add (x{n}, d{n})",
+        ]
+    last = f"x{blocks}"
+    lines += [
+        f"[probe_it] q = MatMul ({last}, probe)",
+        f"[last] z = LayerNormalization <axis=-1> ({last}, gamma)",
+    ]
+    lines.append("[out] y = MatMul (z, head)")
+    body = "\n".join(lines)
+    return model(f"(float[N,8,32] x) => (float[N,8,6] y, float[N,8,4] q) {{\n{body}\n}}", weights)
+
+
 def data_for(net: ir.Model, count: int = 96, seed: int = 13) -> dict[str, Any]:
     """Normal numbers for each input; boxes in pixels."""
     rng = np.random.default_rng(seed)

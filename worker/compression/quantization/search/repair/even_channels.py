@@ -1,10 +1,10 @@
 """Evens out what is uneven by scales in the weights around it, where that was measured to help."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from worker.compression.ir.operator_sets import MATMULS_AND_CONV
-from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.preparation.scale_groups.even_out import even_out, factors_of
 from worker.compression.quantization.preparation.scale_groups.rules import label_channels
@@ -15,12 +15,21 @@ from worker.compression.quantization.search.repair.uneven import Uneven, see_cha
 FOLDED = "evened out by scales in the weights around"
 PUT_IN = "evened out by scales in the weights around, and a Mul where there were none"
 Cuts = frozenset[tuple[str, int]]
+Try = tuple[set[str], Cuts, str]
+"""Names of uneven values, where a Mul may be put in, and how that is called."""
 
 
-def even_channels(static: Static, uneven: Sequence[Uneven], judge: Judge, before: float) -> list[Repair]:
-    """Change `static` in place, and answer what that brought; `before` is its signal to noise."""
+def even_channels(
+    static: Static,
+    uneven: Sequence[Uneven],
+    judge: Judge,
+    before: float,
+    ways: Sequence[Callable[[Static, Sequence[Uneven]], Iterator[Try]]],
+) -> list[Repair]:
+    """Change `static` in place, by the best that is tried, and answer what that brought; `before` is its signal to
+    noise."""
     best: tuple[Static, float, str] | None = None
-    for names, cuts, remedy in _tries(static, uneven):
+    for names, cuts, remedy in chain.from_iterable(way(static, uneven) for way in ways):
         evened = _evened(static, names, cuts)
         if evened is None:
             continue
@@ -40,16 +49,20 @@ def _cause(uneven: Sequence[Uneven]) -> str:
     return f"{uneven[0].words}{more}"
 
 
-def _tries(static: Static, uneven: Sequence[Uneven]) -> Iterator[tuple[set[str], Cuts, str]]:
-    """All that is uneven; the joins alone; all, with a Mul before Concats, and before layers too, whose data has no
-    scale to be folded."""
+def folded(_: Static, uneven: Sequence[Uneven]) -> Iterator[Try]:
+    """All that is uneven; the joins alone."""
     names = {str(each.value.name) for each in uneven}
     joins = {str(each.value.name) for each in uneven if each.joins}
     yield names, frozenset(), FOLDED
     if joins and joins != names:
         yield joins, frozenset(), FOLDED
-    parts = _pinned_inputs(static, joins, "Concat")
-    if parts:
+
+
+def put_in(static: Static, uneven: Sequence[Uneven]) -> Iterator[Try]:
+    """All, with a Mul before Concats, and before layers too, whose data has no scale to be folded."""
+    names = {str(each.value.name) for each in uneven}
+    joins = {str(each.value.name) for each in uneven if each.joins}
+    if parts := _pinned_inputs(static, joins, "Concat"):
         yield names, parts, PUT_IN
     if layers := _pinned_inputs(static, names, *MATMULS_AND_CONV):
         yield names, parts | layers, PUT_IN
@@ -76,8 +89,7 @@ def _evened(static: Static, names: Collection[str], cuts: Cuts) -> Static | None
     """A copy with even channels, of which no range is measured yet; None where no factor can be folded."""
     edit = static.edit.on_clone()
     labels = label_channels(edit, cuts)
-    spared = Spared(static.spared.marked, set(static.spared.sentinels), dict(static.spared.float_nodes))
-    evened = replace(static, edit=edit, distributions={}, means={}, spared=spared, _ranges={})
+    evened = replace(static, edit=edit, distributions={}, means={}, spared=static.spared.copy(), _ranges={})
     seen = see_channels(evened, labels)
     factors = factors_of(labels, seen, {value for value in seen if value.name in names})
     if not factors:

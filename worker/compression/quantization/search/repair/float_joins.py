@@ -64,23 +64,23 @@ def _proposals(static: Static, uneven: Sequence[Uneven]) -> list[Proposal]:
 
 def _options(value: ir.Value, selection: Selection) -> Iterator[set[ir.Node]]:
     producer = value.producer()
-    readers = {node for node in _readers(value, selection) if node in selection.weighted}
+    readers = {node for node in readers_of(value, selection) if node in selection.weighted}
     if producer in selection.nodes and producer is not None and producer.op_type in JOINS:
-        joins = _stream(producer, selection) if producer.op_type != "Concat" else {producer}
+        joins = stream_of(producer, selection) if producer.op_type != "Concat" else {producer}
         yield joins
         yield joins | readers
     yield readers
 
 
-def _readers(value: ir.Value, selection: Selection) -> Iterator[ir.Node]:
+def readers_of(value: ir.Value, selection: Selection) -> Iterator[ir.Node]:
     """Who reads the value, or what only moves it."""
     for use in value.uses():
         yield use.node
         if use.node in selection.nodes and carries(use.node):
-            yield from _readers(use.node.outputs[0], selection)
+            yield from readers_of(use.node.outputs[0], selection)
 
 
-def _stream(start: ir.Node, selection: Selection) -> set[ir.Node]:
+def stream_of(start: ir.Node, selection: Selection) -> set[ir.Node]:
     """The Adds that read one another, and this."""
     stream, todo = {start}, [start]
     while todo:
