@@ -24,8 +24,8 @@ MIN_SHARED_BYTES: Final = 64
 def merged(package: Package, path: Path, *, max_bytes: int) -> int:
     """Write all graphs as one model to `path`. Returns the bytes of weights that stand in more than one of them.
 
-    Raises `Refusal` `invalid_model` naming the graph that does not go with the others, `model_too_complex` where weights
-    are more than `max_bytes`: those that lie over each other in a file are each written by itself.
+    Raises `Refusal` `invalid_model` naming the graph that does not go with the others, `model_too_complex` where
+    weights are more than `max_bytes`: those that lie over each other in a file are each written by itself.
     """
     opset = max(_opset(graph) for graph in package.graphs)
     protos = [_prepared(graph, opset) for graph in package.graphs]
