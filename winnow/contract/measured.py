@@ -42,7 +42,6 @@ class Measured(ResponseModel):
     """As in a report."""
 
     original_sha256: str
-    graph_sha256: str
     size_bytes: Pair
     quality: list[Quality]
     latency: list[Latency]

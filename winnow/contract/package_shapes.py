@@ -1,7 +1,7 @@
 """Sizes that the graphs of a package leave open, where neither `benchmark.shapes` nor data says them.
 
 Each name is `USUAL` long, the batch 1, and a sum of names and numbers (`past_sequence_length + 1`) what it comes to; a
-size that is called nothing is `USUAL` too.
+size that is called nothing, or by what is no such sum, is `USUAL` too.
 """
 
 import re
@@ -13,7 +13,8 @@ from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.shapes import batch_axes
 
 USUAL: Final = 16
-TERM: Final = re.compile(r"(\d+)|[A-Za-z_]\w*")
+NUMBER: Final = re.compile(r"[0-9]{1,9}")
+NAME: Final = re.compile(r"[^\W\d]\w*")
 
 
 def with_usual_shapes(benchmark: Benchmark, model: ModelFacts) -> Benchmark:
@@ -40,6 +41,9 @@ def _shape(spec: TensorSpec, batch: set[int]) -> list[int]:
 def _size(size: int | str | None) -> int:
     if isinstance(size, int):
         return size
-    if size is None or re.fullmatch(r"[\w\s+]+", size) is None:
+    terms = [] if size is None else [term.strip() for term in size.split("+")]
+    names = [term for term in terms if NAME.fullmatch(term)]
+    numbers = [term for term in terms if NUMBER.fullmatch(term)]
+    if not names or len(names) + len(numbers) < len(terms):
         return USUAL
-    return sum(int(term.group(1) or USUAL) for term in TERM.finditer(size))
+    return USUAL * len(names) + sum(map(int, numbers))

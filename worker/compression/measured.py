@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from winnow.contract.errors import Refusal
-from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.measured import Measured, MeasuredData, MeasureRequest
 from winnow.contract.recipe import Recipe
 from winnow.contract.strict_json import read_model
@@ -22,7 +21,8 @@ from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.options import Options
 from worker.compression.progress import Silent
 from worker.compression.result.comparing import compare_with_original
-from worker.compression.upload.inspection import open_model
+from worker.compression.result.packaged import sized
+from worker.compression.upload.inspection import open_file
 from worker.compression.upload.upload import open_upload
 
 
@@ -38,14 +38,18 @@ def measure_pair(request: MeasureRequest, scratch: Path) -> Measured:
     )
     limit = options.max_unpacked_bytes
     upload = open_upload(request.original, scratch, max_unpacked_bytes=limit)
-    candidate = open_model(request.candidate, scratch / "candidate", max_unpacked_bytes=limit)
-    materials = Materials(upload, _data(request.data), scratch, scratch / "curves", Silent(), options).split()
+    candidate = open_file(request.candidate, scratch / "candidate", max_unpacked_bytes=limit)
+    data = _data(request.data)
+    if upload.package is not None:
+        options = sized(options, upload, data)
+    materials = Materials(upload, data, scratch, scratch / "curves", Silent(), options).split()
     nothing = Recipe.model_construct(steps=[])
-    measured = compare_with_original(candidate, nothing, materials)
+    measured = compare_with_original(candidate.path, nothing, materials)
+    package = candidate.package
+    size = bytes_of(candidate.path) if package is None else package.uploaded_bytes
     return Measured(
         original_sha256=upload.sha256,
-        graph_sha256=graph_sha256(candidate),
-        size_bytes=pair_of(upload.size_bytes, bytes_of(candidate)),
+        size_bytes=pair_of(upload.size_bytes, size),
         quality=measured.quality,
         latency=measured.latency,
         environment=measured.environment,

@@ -21,19 +21,38 @@ MIN_SHARED_BYTES: Final = 64
 """Smaller constants are axes, shapes and scales; that they are equal means nothing."""
 
 
-def merged(package: Package, path: Path) -> int:
+def merged(package: Package, path: Path, *, max_bytes: int) -> int:
     """Write all graphs as one model to `path`. Returns the bytes of weights that stand in more than one of them.
 
-    Raises `Refusal` `invalid_model` naming the graph that does not go with the others.
+    Raises `Refusal` `invalid_model` naming the graph that does not go with the others, `model_too_complex` where
+    weights are more than `max_bytes`: those that lie over each other in a file are each written by itself.
     """
     opset = max(_opset(graph) for graph in package.graphs)
     protos = [_prepared(graph, opset) for graph in package.graphs]
     whole = _side_by_side(protos)
     model = model_files.from_proto(whole, package.graphs[0].path.parent)
     tidy(model)
+    for graph in package.graphs:  # what is hashed
+        _check_bytes(graph.path.name, _weights(model, graph.prefix), max_bytes)
     shared = _share(model, package)
+    _check_bytes("The package", _weights(model), max_bytes)
     model_files.save(model, path)
     return shared
+
+
+def _weights(model: ir.Model, prefix: str = "") -> int:
+    """Count bytes of weights of the main graph whose names begin so."""
+    named = (value for name, value in model.graph.initializers.items() if name.startswith(prefix))
+    return sum(value.const_value.nbytes for value in named if value.const_value is not None)
+
+
+def _check_bytes(what: str, weights: int, most: int) -> None:
+    if weights > most:
+        raise Refusal(
+            "model_too_complex",
+            f"{what} has {weights} bytes of weights, and {most} is the most that an upload may become. Let weights not "
+            "lie over each other in a file of external data.",
+        )
 
 
 def _opset(graph: PackagedFile) -> int:
@@ -105,6 +124,7 @@ def _keyed(model: ir.Model, package: Package) -> Iterator[tuple[tuple[object, ..
         tensor = value.const_value
         if (
             tensor is None
+            or tensor.dtype is ir.DataType.STRING
             or tensor.nbytes < MIN_SHARED_BYTES
             or value.is_graph_input()
             or value.is_graph_output()

@@ -12,7 +12,7 @@ import onnx
 from worker.compression.graph.shapes.shapes import BATCH_NAME
 from worker.compression.ir.protobuf_walk import messages
 
-WORD: Final = re.compile(r"\b[A-Za-z_]\w*")
+WORD: Final = re.compile(r"\b[^\W\d]\w*")
 
 
 def with_prefix(model: onnx.ModelProto, prefix: str) -> None:
@@ -33,7 +33,8 @@ def without_prefix(dim_param: str, prefix: str) -> str:
 
 def size_prefix(prefix: str) -> str:
     """The same as part of a word: symbolic sizes may be sums of words."""
-    return "_" + re.sub(r"\W", "_", prefix.removesuffix(":")) + "__"
+    word = re.sub(r"\W", lambda other: f"_{ord(other.group()):x}_", prefix.removesuffix(":"))
+    return f"_{word}__"
 
 
 def _size(word: str, prefix: str) -> str:

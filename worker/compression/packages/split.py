@@ -24,8 +24,9 @@ def split(whole: onnx.ModelProto, graph: PackagedFile) -> onnx.ModelProto:
         if dim.dim_param:
             dim.dim_param = without_prefix(dim.dim_param, graph.prefix)
     for entry in whole.metadata_props:
-        if entry.key.startswith(graph.prefix) and not entry.key.startswith(OURS):
-            part.metadata_props.add(key=entry.key.removeprefix(graph.prefix), value=entry.value)
+        key = entry.key.removeprefix(graph.prefix)
+        if key != entry.key and not key.startswith(OURS):
+            part.metadata_props.add(key=key, value=entry.value)
     return part
 
 

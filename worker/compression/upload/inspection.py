@@ -127,7 +127,8 @@ def open_file(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> OpenedMo
     files = unpack(path, own / "model", max_bytes=max_unpacked_bytes)
     models = models_of(files)
     if len(models) > 1:
-        return OpenedModel(*open_package(files, own / "model", own / "whole"))
+        whole = open_package(files, own / "model", own / "whole", max_bytes=max_unpacked_bytes)
+        return OpenedModel(*whole)
     check.check_onnx(models[0], external=models[0].parent)
     return OpenedModel(_workable(models[0], models[0].parent))
 

@@ -17,11 +17,11 @@ from worker.compression.upload_gate import check
 log = logging.getLogger(__name__)
 
 
-def open_package(files: list[Path], root: Path, folder: Path) -> tuple[Path, Package]:
+def open_package(files: list[Path], root: Path, folder: Path, *, max_bytes: int) -> tuple[Path, Package]:
     """Check each graph of a package, and make them one `.onnx` in `folder`, which is made here.
 
     Raises `Refusal` as for a model alone, naming the graph; `invalid_model` for what is no package,
-    `model_too_complex` where the graphs are so together.
+    `model_too_complex` where the graphs are so together, or have weights of more than `max_bytes`.
     """
     package = package_in(files, root)
     for graph in package.graphs:
@@ -30,15 +30,15 @@ def open_package(files: list[Path], root: Path, folder: Path) -> tuple[Path, Pac
             check_types(without_raw_data(graph.path))
     folder.mkdir()
     path = folder / "package.onnx"
-    shared = _merged(package, path)
+    shared = _merged(package, path, max_bytes)
     check.check_onnx(path, external=folder)
     uploaded = bytes_of(*(graph.path for graph in package.graphs))
     return path, replace(package, uploaded_bytes=uploaded, shared_bytes=shared)
 
 
-def _merged(package: Package, path: Path) -> int:
+def _merged(package: Package, path: Path, max_bytes: int) -> int:
     try:
-        return merged(package, path)
+        return merged(package, path, max_bytes=max_bytes)
     except (Refusal, MemoryError):
         raise
     except Exception as error:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from tests.support import packages as nets
 from tests.support.ort import run
@@ -221,3 +221,58 @@ def test_sizes_get_their_names_back(size: str, prefix: str) -> None:
     made.graph.input[0].type.tensor_type.shape.dim[1].dim_param = size
     with_prefix(made, prefix)
     assert without_prefix(made.graph.input[0].type.tensor_type.shape.dim[1].dim_param, prefix) == size
+
+
+def test_sizes_of_graphs_with_like_names_stay_apart_whatever_alphabet_they_are_of(tmp_path: Path) -> None:
+    models = {name: nets.encoder() for name in ("a-b.onnx", "a.b.onnx", "a_b.onnx")}
+    for each in models.values():
+        each.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "长度"
+        each.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "长度"
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    whole = onnx.load(str(path))
+    sizes = {value.type.tensor_type.shape.dim[1].dim_param for value in whole.graph.input}
+    assert len(sizes) == 3
+    for graph in package.graphs:
+        assert split(whole, graph).graph.input[0].type.tensor_type.shape.dim[1].dim_param == "长度"
+
+
+def test_strings_of_a_graph_are_as_welcome_as_in_a_model_alone(tmp_path: Path) -> None:
+    labels = helper.make_tensor("labels", onnx.TensorProto.STRING, [20], [b"an apple"] * 20)
+    models = nets.pair()
+    for each in models.values():
+        each.graph.initializer.append(labels)
+        each.graph.node.append(helper.make_node("Identity", ["labels"], ["names"]))
+        each.graph.output.append(helper.make_tensor_value_info("names", onnx.TensorProto.STRING, [20]))
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    for graph in package.graphs:
+        assert run(split(onnx.load(str(path)), graph), feeds())[-1].tolist() == ["an apple"] * 20
+
+
+def test_weights_that_lie_over_each_other_in_a_file_make_nothing_larger_than_allowed(tmp_path: Path) -> None:
+    decoder, encoder, data = nets.external(dict(sorted(nets.pair().items())), tmp_path)
+    many = onnx.load(str(encoder), load_external_data=False)
+    (weight,) = many.graph.initializer
+    for number in range(100):
+        again = many.graph.initializer.add()
+        again.CopyFrom(weight)
+        again.name = f"w{number}"
+        many.graph.node.add(op_type="Identity", input=[again.name], output=[f"o{number}"])
+        many.graph.output.append(helper.make_tensor_value_info(f"o{number}", 1, nets.SHARED.shape))
+    encoder.write_bytes(many.SerializeToString())
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as packed:
+        for file in (decoder, encoder, data):
+            packed.write(file, file.name)
+    allowed = sum(file.stat().st_size for file in (decoder, encoder, data))
+    with pytest.raises(Refusal) as caught:
+        open_file(tmp_path / "p.zip", tmp_path / "s", max_unpacked_bytes=allowed)
+    assert caught.value.problem.code == "model_too_complex"
+    assert "encoder.onnx" in caught.value.problem.detail
+
+
+def test_what_an_earlier_job_wrote_into_a_graph_does_not_come_back(tmp_path: Path) -> None:
+    models = nets.pair()
+    helper.set_model_props(models["encoder.onnx"], {"winnow.version": "0", "task": "encode"})
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    (encoder,) = (graph for graph in package.graphs if graph.name == "encoder")
+    part = split(onnx.load(str(path)), encoder)
+    assert [(entry.key, entry.value) for entry in part.metadata_props] == [("task", "encode")]

@@ -65,7 +65,8 @@ def _more_cut(now: Situation) -> Iterator[Suggestion]:
 def _cut_first(now: Situation, target: str, why: str) -> Iterator[Suggestion]:
     """Put pruning in front of the recipe, with a training behind it where there is data for one."""
     pruned = any(isinstance(step, StructuredPruning) for step in now.steps)
-    if pruned or now.has_student or now.quantized or not now.operators & MATMULS_AND_CONV:
+    cuttable = now.one_graph and not now.quantized and now.operators & MATMULS_AND_CONV
+    if pruned or now.has_student or not cuttable:
         return
     cut: dict[str, Any] = {"kind": "channel_pruning", "target": target, "amount": FIRST_AMOUNT}
     trains = any(isinstance(step, Training) for step in now.steps)

@@ -27,7 +27,8 @@ class Suggestion:
 class Situation:
     """`data` are the roles that the job has, `operators` those of the upload's layers. `quantized`: the upload holds
     integers. `trainable`: the engine knows all of its operators, and its first output is real. `exact`: this CPU
-    multiplies 8-bit integers exactly and fast."""
+    multiplies 8-bit integers exactly and fast. `one_graph`: the upload is no package, whose graphs are not trained and
+    keep their shapes."""
 
     recipe: Recipe
     missed: frozenset[Missed]
@@ -36,6 +37,7 @@ class Situation:
     quantized: bool
     trainable: bool
     exact: bool
+    one_graph: bool = True
 
     @property
     def steps(self) -> list[AnyStep]:
@@ -43,7 +45,7 @@ class Situation:
 
     @cached_property
     def may_train(self) -> bool:
-        return self.trainable and "training" in self.data and not self.has_student
+        return self.trainable and self.one_graph and "training" in self.data and not self.has_student
 
     @cached_property
     def has_student(self) -> bool:

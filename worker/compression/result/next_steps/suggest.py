@@ -82,6 +82,7 @@ def _situation(
         quantized=is_quantized(upload.normal_form),
         trainable="training" in data and _is_trainable(upload.float32),
         exact=TARGETS[machine_of(materials.options.features)].exact,
+        one_graph=upload.package is None,
     )
 
 

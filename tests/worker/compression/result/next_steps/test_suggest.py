@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -140,6 +141,15 @@ def test_integers_that_lost_quality_are_left_out_where_they_cost_most_then_train
     assert kinds(now) == [["int8_static"], ["int8_static", "quantization_aware_training"], ["int8_static"]]
     (first, *_) = suggestions(now)
     assert first.recipe.steps[0].model_dump()["exclude"] == "auto"
+
+
+@pytest.mark.parametrize("missed", ["speed", "size", "memory", "quality"])
+def test_of_a_package_nothing_is_cut_or_trained(missed: Missed) -> None:
+    for step in ({"kind": "int8_static"}, {"kind": "weight_only"}, {"kind": "sparsity"}):
+        tried = kinds(situation_of(step, missed=missed, one_graph=False))
+        assert all({*steps} <= {"int8", "int8_static", "weight_only", "sparsity"} for steps in tried)
+    assert kinds(situation_of({"kind": "weight_only"}, missed="memory", one_graph=False)) == []
+    assert kinds(situation_of({"kind": "weight_only"}, missed="memory"))
 
 
 def test_without_data_to_train_on_nothing_is_trained() -> None:
