@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from winnow.contract.evaluation import Evaluation
+from winnow.contract.generate import Generate
 from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.recipe import Requirements
 from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, Target
@@ -23,7 +24,8 @@ class Options:
     was asked with, where there is one: what the report suggests to try next is written as another.
     `target` is the runtime that measures, `checked` a target whose rules are held against both models, where the job
     is for one. `on_kept` is told of each checkpoint. `page`: whether the report is also made into a page. `explain`:
-    whether both models are compared in what they look at. `names` stand on the page.
+    whether both models are compared in what they look at. `names` stand on the page. `generate`: how a package answers
+    token by token, where that is measured and its steps are calibrated on it.
     """
 
     evaluation: Evaluation | None = None
@@ -42,3 +44,4 @@ class Options:
     page: bool = False
     explain: bool = False
     names: Names = field(default_factory=Names)
+    generate: Generate | None = None
