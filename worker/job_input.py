@@ -255,5 +255,6 @@ class JobInput:
             "extent": extent,
             "request": request,
             "explain": request.explain,
+            "generate": request.generate,
             "names": self._names(job),
         }

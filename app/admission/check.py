@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 
 from app.admission.depth import check_depth
 from app.admission.features import check_features
+from app.admission.generation import as_fed
 from app.admission.integers import Integers, check_integers
 from app.admission.model_state import ModelState, check_takes, lower_first, model_states
 from app.admission.named_layers import NamedLayers, check_effort
@@ -63,31 +64,36 @@ def check(
     """Raises Refusal, with every fault that does not follow from another. By id: the facts of the `datasets` and
     `others` (teachers, students) that the request names, and the datasets that declare augmentation. What has no
     facts there is refused elsewhere, and what follows from them is not asked."""
+    fed_model = as_fed(request, model)
     if request.data.dataset is None:
-        _check(request, model, datasets, others or {}, augmenting)
+        _check(request, model, fed_model, datasets, others or {}, augmenting)
         return
     try:
-        _check(in_all_roles(request), model, datasets, others or {}, augmenting)
+        _check(in_all_roles(request), model, fed_model, datasets, others or {}, augmenting)
     except Refusal as refusal:
         raise of_one_dataset(refusal) from refusal
     if (dataset := datasets.get(request.data.dataset)) and (use := request.data.whole):
-        fitting.check_split("data.dataset", use, fixed_by_steps(model, request.recipe.steps), dataset)
+        fitting.check_split("data.dataset", use, fixed_by_steps(fed_model, request.recipe.steps), dataset)
 
 
 def _check(
     request: ClosedJob,
     model: ModelFacts,
+    fed_model: ModelFacts,
     datasets: Mapping[str, DatasetFacts],
     others: Mapping[str, ModelFacts],
     augmenting: Container[str],
 ) -> None:
+    """`fed_model`: the model with the inputs that data is needed for."""
     refusals = Refusals()
     check_package(refusals, request, model)
     with refusals:
         check_others(request, others)
     refusals.raise_all()  # what else there is to say is about steps of one graph
     with refusals:
+        same = fed_model is model
         model = fixed_by_steps(model, request.recipe.steps)
+        fed_model = model if same else fed_model
     steps = list(model_states(request.recipe, model, others))
     for index, step, state in steps:
         with refusals:
@@ -104,7 +110,7 @@ def _check(
     known = {role: use for role, use in uses(request.data).items() if use.dataset in datasets}
     for role, use in known.items():
         with refusals:
-            check_data(role, use, fed(request, role, model, others), datasets[use.dataset])
+            check_data(role, use, fed(request, role, fed_model, others), datasets[use.dataset])
     with refusals:
         _check_labels(request, model, datasets)
     if "training" in known:
@@ -115,7 +121,7 @@ def _check(
                 )
     if len(known) == len(uses(request.data)):
         with refusals:
-            check_shapes(request, model, datasets)
+            check_shapes(request, fed_model, datasets)
     refusals.raise_all()
 
 

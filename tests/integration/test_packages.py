@@ -91,6 +91,46 @@ def _check_shared(files: dict[str, Path]) -> None:
     assert size > 0.3 * sum(file.stat().st_size for file in files.values())
 
 
+def test_answers_token_by_token_calibrate_and_are_compared(
+    winnow: Service, package: Path, tokens: list[list[int]], tmp_path: Path
+) -> None:
+    sources, targets = seq2seq.reversals(40, 10**6)
+    arrays = {"ids": sources.numpy(), "mask": np.ones(sources.shape, np.int64), "labels": targets.numpy()}
+    np.savez(tmp_path / "reversals.npz", **arrays)
+    inputs = {"encoder:input_ids": {"array": "ids"}, "encoder:attention_mask": {"array": "mask"}}
+    generate = {
+        "start_token": seq2seq.START, "end_token": seq2seq.END, "max_tokens": 10,
+        "first": "decoder", "then": "decoder_with_past",
+        "feeds": {"encoder.last_hidden_state": "decoder.encoder_hidden_states"},
+    }  # fmt: skip
+    with Client(winnow.url) as client:
+        model = client.upload_model(package).id
+        declaration = {"inputs": inputs, "targets": {"array": "labels"}}
+        data = client.upload_dataset(tmp_path / "reversals.npz", declaration=declaration).id
+        asked = {"model": model, "data": {"dataset": data}, "benchmark": {"rounds": 9}}
+        gptq = {"steps": [{"kind": "weight_only", "bits": 4, "method": "gptq"}]}
+        wrong = {**generate, "feeds": {"encoder.states": "decoder.encoder_hidden_states"}}
+        with pytest.raises(ServiceProblem) as refused:
+            client.submit(**asked, recipe=gptq, generate=wrong)
+        problem = refused.value.problem
+        assert (problem.code, problem.field) == ("unknown_output", "generate.feeds.encoder.states")
+        job = client.submit(**asked, recipe=gptq, generate=generate)
+        done = client.wait(job.id, timeout=300)
+        assert done.state == "succeeded", done.problem
+        report = client.report(job.id)
+        files = unpacked(client.download(job.id, tmp_path), tmp_path / "after")
+    assert report.package is not None
+    generation = report.package.generation
+    assert generation is not None
+    assert (generation.samples, generation.tokens) == (10, 10 * (seq2seq.LONGEST + 1))
+    assert generation.token_agreement == generation.equal_answers == 1.0
+    assert generation.perplexity is not None
+    assert 1.0 <= generation.perplexity.before < generation.perplexity.after < 1.1
+    assert (generation.speedup is None) == (generation.untold is not None)
+    assert all(entry.data == "evaluation" and entry.samples == 10 for entry in report.parity)
+    assert seq2seq.greedy(files, SOURCES) == tokens
+
+
 def test_what_trains_and_searches_is_refused_at_the_door(winnow: Service, package: Path) -> None:
     with Client(winnow.url) as client:
         model = client.upload_model(package).id

@@ -96,3 +96,27 @@ def unpacked(path: Path, folder: Path) -> dict[str, Path]:
     with zipfile.ZipFile(path) as archive:
         archive.extractall(folder)
         return {name.rpartition("/")[2]: folder / name for name in archive.namelist()}
+
+
+def choosing() -> onnx.ModelProto:
+    """x, flag[1] → y, as merged decoders are: a branch of an If that uses the weight, and one that uses it otherwise,
+    each with the weight inside."""
+    sizes = ("batch", "length", WIDTH)
+
+    def branch(name: str, operator: str) -> onnx.GraphProto:
+        nodes = [
+            helper.make_node("MatMul", ["x", "w"], ["m"], name="inside"),
+            helper.make_node(operator, ["m"], [name]),
+        ]
+        return helper.make_graph(
+            nodes, name, [], [floats(name, *sizes)], [numpy_helper.from_array(SHARED, "w")]
+        )
+
+    nodes = [
+        helper.make_node("Squeeze", ["flag"], ["scalar"]),
+        helper.make_node(
+            "If", ["scalar"], ["y"], then_branch=branch("a", "Tanh"), else_branch=branch("b", "Sigmoid")
+        ),
+    ]
+    flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, [1])
+    return model(nodes, [floats("x", *sizes), flag], [floats("y", *sizes)], {})

@@ -32,6 +32,7 @@ OPTIONS: Final = (
     (r"limits\.(?P<name>seconds|memory_bytes)", "--limit-"),
     (r"tags(\..*)?", "--tag"),
     (r"needs(\.\d+)?", "--needs"),
+    (r"generate(\..*)?", "--generate"),
     (r"(?P<name>seed|name|target|precision|priority|explain)", None),
     (r"target_features(\.\d+)?", "--target-feature"),
     (r"model", "MODEL"),

@@ -136,6 +136,14 @@ class JobOptions(RequirementOptions):
             help="What its worker has to have, e.g. cuda; repeatable. The job waits for one that has it.",
         ),
     ] = None
+    generate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="How a package answers token by token, as JSON in a file or written here: start_token, end_token, "
+            "max_tokens, first, then, feeds. The loop is run before and after, and steps are calibrated on it.",
+        ),
+    ] = None
     explain: Annotated[
         bool | None,
         typer.Option("--explain", help="Compare what both models look at, too: `fidelity` of the report."),
@@ -251,6 +259,7 @@ class JobOptions(RequirementOptions):
             "target_features": self.target_feature,
             "limits": without_none({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
             "needs": self.needs,
+            "generate": None if self.generate is None else json_of("--generate", self.generate),
             "explain": self.explain,
             "priority": self.priority,
         }
@@ -290,6 +299,16 @@ def data_use(text: str | None, names: dict[str, str]) -> dict[str, Any] | None:
         raise typer.BadParameter(f"{text!r}: rows are two whole numbers, as in dst_1:0:512")
     rows = None if match["start"] is None else (int(match["start"]), int(match["stop"]))
     return {"dataset": match["source"], "slice": rows, "map": names}
+
+
+def json_of(option: str, text: str) -> Any:
+    """A file of JSON, or JSON as it is. Raises typer.BadParameter."""
+    try:
+        return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(
+            f"JSON, or a file of it, was expected: {error}", param_hint=option
+        ) from error
 
 
 def without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from winnow.cli.screen import Column, clean, table
 from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
 from winnow.contract import units
+from winnow.contract.generation_words import in_words
 from winnow.contract.portability import Portability
 from winnow.contract.report import (
     ADVICE,
@@ -40,6 +41,8 @@ def report_tables(report: Report) -> Group:
     ]
     if report.package is not None:
         parts.append(_graphs(report.package))
+        if report.package.generation is not None:
+            parts.append(in_words(report.package.generation))
     if report.parity:
         parts.append(_parity(report.parity))
     if report.requirements:

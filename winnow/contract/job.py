@@ -12,6 +12,7 @@ from winnow.contract.data_uses import DataUses
 from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
+from winnow.contract.generate import Generate
 from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.pinning import PINNED
 from winnow.contract.recipe import Recipe, Requirements
@@ -115,6 +116,11 @@ class JobSettings(RequestModel):
         "are chosen by. Null: those of the worker's. None of them is simulated: times and quality are the worker's.",
     )
     limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
+    generate: Generate | None = Field(
+        default=None,
+        description="How a package of several graphs answers token by token: its steps are calibrated on that loop, "
+        "and it is run before and after; null for not at all.",
+    )
     explain: bool = Field(
         default=False,
         description="Whether the result and the model as uploaded are also compared in what they look at: `fidelity` "
@@ -273,6 +279,9 @@ class Job(ResponseModel):
         default=None, description="Features of the CPU that it is made for; null: those of the worker's."
     )
     limits: Limits = Field(description="When an attempt is stopped.")
+    generate: Generate | None = Field(
+        default=None, description="How a package answers token by token; null where that is not asked."
+    )
     explain: bool = Field(
         default=False, description="Whether both models are also compared in what they look at."
     )

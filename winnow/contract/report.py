@@ -286,6 +286,27 @@ class GraphReport(ResponseModel):
     parity: list[Parity] = Field(description="How far each of its outputs moved.")
 
 
+class GenerationReport(ResponseModel):
+    """Answers of the package, token by token, greedily: the loop that the job describes, before and after."""
+
+    samples: int = Field(description="Number of samples that were answered.")
+    tokens: int = Field(description="Tokens of all answers of the original, ends among them.")
+    token_agreement: float = Field(
+        description="Share of these tokens that the result has at the same place of the same answer."
+    )
+    equal_answers: float = Field(description="Share of samples whose whole answers are equal.")
+    perplexity: Pair | None = Field(
+        description="Of the labels, each token behind the true ones before it; null where the data has no labels."
+    )
+    tokens_per_second: Pair | None = Field(
+        description="Of the loop over one sample, what runs once before it included, on the first number of threads; "
+        "null where the machine was too busy."
+    )
+    speedup: float | None = Field(description="Times as fast; null where the machine was too busy to tell.")
+    speedup_interval: Interval | None = Field(description="95 % interval of `speedup`; null with it.")
+    untold: str | None = Field(description="Why no speed-up is told, as a clause; null where it is.")
+
+
 class PackageReport(ResponseModel):
     """A model of several graphs. What the report says besides is of all of them, each run once."""
 
@@ -293,6 +314,9 @@ class PackageReport(ResponseModel):
     shared_bytes: Pair = Field(
         description="Bytes of weights that stand in several graphs: those that the upload repeats, or reads more than "
         "once, and those that the artifact stores once for all that read them."
+    )
+    generation: GenerationReport | None = Field(
+        default=None, description="Answers token by token; null where the job does not say how (`generate`)."
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
+from winnow.contract.generate import Generate
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS
 from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.model import ModelFormat, TensorSpec
@@ -119,6 +120,7 @@ class Judged(Message):
     features: list[CpuFeature] | None = None
     explain: bool = False
     names: Names = Names()
+    generate: Generate | None = None
 
 
 class Compress(Judged):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from winnow.contract.evaluation import Evaluation
+from winnow.contract.generate import Generate
 from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.recipe import Requirements
 from winnow.contract.target import DEFAULT_TARGET, CheckedTarget, CpuFeature, Target
@@ -24,7 +25,8 @@ class Options:
     `target` is the runtime that measures, `checked` a target whose rules are held against both models, where the job
     is for one; `features` are those of the CPU that it is for, None for this one's. `on_kept` is told of each
     checkpoint. `page`: whether the report is also made into a page. `explain`: whether both models are compared in what
-    they look at. `names` stand on the page.
+    they look at. `names` stand on the page. `generate`: how a package answers token by token, where that is measured
+    and its steps are calibrated on it.
     """
 
     evaluation: Evaluation | None = None
@@ -44,3 +46,4 @@ class Options:
     page: bool = False
     explain: bool = False
     names: Names = field(default_factory=Names)
+    generate: Generate | None = None

@@ -10,6 +10,7 @@ from worker.compression.cache.checkpoint import Checkpoints
 from worker.compression.cache.shared_arrays import SharedArrays
 from worker.compression.data.source import Data
 from worker.compression.first_checks import check_job
+from worker.compression.generation.told import in_a_loop
 from worker.compression.materials import Materials, fingerprint
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
@@ -51,7 +52,13 @@ def compress(
         if (package := upload.package) is not None:
             options = sized(options, upload, data)
         artifact_path = (scratch if package else out_dir) / ARTIFACT
-        materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
+        materials = Materials(upload, data, scratch, out_dir / "curves", progress, options)
+        loop = (
+            None
+            if package is None or options.generate is None
+            else in_a_loop(options.generate, package, materials)
+        )
+        materials = materials.split() if loop is None else loop.fed(materials)
         check_job(recipe.steps, materials)
 
         base = fingerprint(upload.key, materials.data, options)
@@ -66,7 +73,9 @@ def compress(
         handed = None if package is None else hand_over(artifact_path, package, out_dir / ARTIFACT, materials)
         size = None if handed is None else handed.written.size_bytes
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials, size)
-        report = handed.told_in(report, materials) if handed else report
+        if handed is not None:
+            report = handed.told_in(report, materials)
+            report = report if loop is None else loop.told_in(report, handed.written, materials)
         if options.judging == "result":  # of a trial nobody asks why
             report = explain(report, recipe, materials)
         return write_results(report, artifact_path, recipe, materials, out_dir)

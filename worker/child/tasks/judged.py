@@ -34,6 +34,7 @@ def options_of(task: Judged, messages: Messages) -> Options:
         page=task.judging != "trial",
         explain=task.explain and task.judging != "trial",
         names=task.names,
+        generate=task.generate,
     )
 
 

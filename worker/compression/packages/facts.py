@@ -1,10 +1,12 @@
-"""What a package's graphs are, each by itself, from the facts of all of them as one."""
+"""What a package's graphs are, each by itself."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import onnx
 
-from winnow.contract.model import ModelFacts, PackagedGraph, TensorSpec
+from winnow.contract.model import PackagedGraph, TensorSpec
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.packages.layout import Package, PackagedFile
@@ -13,21 +15,26 @@ from worker.compression.packages.prefix import without_prefix
 DEFAULT_DOMAINS: Final = ("", "ai.onnx")
 
 
-def graphs_of(package: Package, facts: ModelFacts) -> list[PackagedGraph]:
-    """Describe each graph, in the order of their names."""
-    return [_described(graph, facts) for graph in package.graphs]
+def graphs_of(
+    package: Package, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], layers: Iterable[str]
+) -> list[PackagedGraph]:
+    """Describe each graph, in the order of their names, by inputs, outputs and names of layers of the one graph."""
+    counted = Counter(owner.name for name in layers if (owner := package.names_graph(name)) is not None)
+    return [_described(graph, inputs, outputs, counted[graph.name]) for graph in package.graphs]
 
 
-def _described(graph: PackagedFile, facts: ModelFacts) -> PackagedGraph:
+def _described(
+    graph: PackagedFile, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], layers: int
+) -> PackagedGraph:
     proto = without_raw_data(graph.path)
     return PackagedGraph(
         name=graph.name,
         file=graph.path.name,
         opset=_opset(proto),
-        inputs=[_own(spec, graph) for spec in facts.inputs if spec.name.startswith(graph.prefix)],
-        outputs=[_own(spec, graph) for spec in facts.outputs if spec.name.startswith(graph.prefix)],
+        inputs=[_own(spec, graph) for spec in inputs if spec.name.startswith(graph.prefix)],
+        outputs=[_own(spec, graph) for spec in outputs if spec.name.startswith(graph.prefix)],
         size_bytes=bytes_of(graph.path),
-        layers=sum(layer.name.startswith(graph.prefix) for layer in facts.layers),
+        layers=layers,
     )
 
 

@@ -11,8 +11,10 @@ import onnx_ir as ir
 from onnx import version_converter
 
 from winnow.contract.errors import Refusal
+from worker.compression.graph.normal_form.normalise import NameOnce
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of, raise_opset
+from worker.compression.ir.values import graph_of, tensor_of
 from worker.compression.onnx_files import model_files
 from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.prefix import with_prefix
@@ -34,6 +36,7 @@ def merged(package: Package, path: Path, *, max_bytes: int) -> int:
     tidy(model)
     for graph in package.graphs:  # what is hashed
         _check_bytes(graph.path.name, _weights(model, graph.prefix), max_bytes)
+    NameOnce()(model)  # bodies beside each other may use the same names
     shared = _share(model, package)
     _check_bytes("The package", _weights(model), max_bytes)
     model_files.save(model, path)
@@ -41,9 +44,10 @@ def merged(package: Package, path: Path, *, max_bytes: int) -> int:
 
 
 def _weights(model: ir.Model, prefix: str = "") -> int:
-    """Count bytes of weights of the main graph whose names begin so."""
-    named = (value for name, value in model.graph.initializers.items() if name.startswith(prefix))
-    return sum(value.const_value.nbytes for value in named if value.const_value is not None)
+    """Count bytes of weights whose names begin so, those of bodies too."""
+    weights = (item for graph in model.graphs() for item in graph.initializers.items())
+    named = (value.const_value for name, value in weights if name.startswith(prefix))
+    return sum(tensor.nbytes for tensor in named if tensor is not None)
 
 
 def _check_bytes(what: str, weights: int, most: int) -> None:
@@ -101,37 +105,44 @@ def _side_by_side(models: list[onnx.ModelProto]) -> onnx.ModelProto:
 
 
 def _share(model: ir.Model, package: Package) -> int:
-    """Let graphs read the same weight, in place; equal ones of one graph stay apart, as they were uploaded."""
+    """Let graphs, and bodies inside them, read the same weight, in place; equal ones of one graph or body stay apart,
+    as they were uploaded. What bodies share lies in the graph around all."""
     first: dict[tuple[object, ...], ir.Value] = {}
     shared = 0
     for key, value in _keyed(model, package):
-        kept = first.setdefault(key, value)
-        if kept is value:
+        same = first.setdefault(key, value)
+        if same is value:
             continue
-        value.replace_all_uses_with(kept)
-        assert value.name is not None, "initializers have names"
-        del model.graph.initializers[value.name]
-        assert value.const_value is not None, "initializers have values"
-        shared += value.const_value.nbytes
+        if same.graph is not value.graph:
+            _move(same, model.graph)
+        value.replace_all_uses_with(same)
+        del graph_of(value).initializers[str(value.name)]
+        shared += tensor_of(value).nbytes
     return shared
 
 
+def _move(value: ir.Value, graph: ir.Graph) -> None:
+    if value.graph is not graph:
+        del graph_of(value).initializers[str(value.name)]
+        graph.register_initializer(value)
+
+
 def _keyed(model: ir.Model, package: Package) -> Iterator[tuple[tuple[object, ...], ir.Value]]:
-    """Each weight of the main graph with what the same weight of another graph has too: type, shape, bytes, and its
-    place among those of its graph that are equal."""
+    """Each weight with what the same weight elsewhere has too: type, shape, bytes, and its place among those of its
+    graph or body that are equal. Those of the main graph come first."""
     seen: Counter[tuple[object, ...]] = Counter()
-    for name, value in list(model.graph.initializers.items()):
-        tensor = value.const_value
-        if (
-            tensor is None
-            or tensor.dtype is ir.DataType.STRING
-            or tensor.nbytes < MIN_SHARED_BYTES
-            or value.is_graph_input()
-            or value.is_graph_output()
-        ):
-            continue
-        graph = package.names_graph(name)
-        digest = hashlib.sha256(tensor.tobytes()).digest()
-        key = (tensor.dtype, tuple(tensor.shape), digest)
-        seen[graph, *key] += 1
-        yield (*key, seen[graph, *key]), value
+    for graph in model.graphs():
+        for name, value in list(graph.initializers.items()):
+            tensor = value.const_value
+            if (
+                tensor is None
+                or tensor.dtype is ir.DataType.STRING
+                or tensor.nbytes < MIN_SHARED_BYTES
+                or value.is_graph_input()
+                or value.is_graph_output()
+            ):
+                continue
+            key = (tensor.dtype, tuple(tensor.shape), hashlib.sha256(tensor.tobytes()).digest())
+            owner = package.names_graph(name) if graph is model.graph else graph
+            seen[id(owner), *key] += 1
+            yield (*key, seen[id(owner), *key]), value

@@ -87,7 +87,9 @@ def inspect_model(
     _check_layers(model_facts)
     check_runs(runnable)
     if package is not None:
-        model_facts = model_facts.model_copy(update={"graphs": graphs_of(package, model_facts)})
+        layers = [layer.name for layer in model_facts.layers]
+        described = graphs_of(package, model_facts.inputs, model_facts.outputs, layers)
+        model_facts = model_facts.model_copy(update={"graphs": described})
         return Inspected(model_facts, None, package.uploaded_bytes)
     is_onnx = runnable != converted
     unpacked = bytes_of(runnable) if is_onnx and runnable != path else None

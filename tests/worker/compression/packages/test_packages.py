@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from tests.support import packages as nets
-from tests.support.ort import run
+from tests.support.ort import largest_difference, run
 from winnow.contract.errors import Refusal
 from winnow.contract.graph_hash import graph_sha256
+from winnow.contract.recipe import Recipe
+from worker.compression.data.source import Data
 from worker.compression.onnx_files.model_files import load
 from worker.compression.packages.layout import Package
 from worker.compression.packages.prefix import with_prefix, without_prefix
 from worker.compression.packages.split import split
 from worker.compression.packages.write import write_package
+from worker.compression.pipeline import compress
 from worker.compression.upload.inspection import OpenedModel, inspect_model, open_file
 
 CAP = 2**30
@@ -276,3 +279,35 @@ def test_what_an_earlier_job_wrote_into_a_graph_does_not_come_back(tmp_path: Pat
     (encoder,) = (graph for graph in package.graphs if graph.name == "encoder")
     part = split(onnx.load(str(path)), encoder)
     assert [(entry.key, entry.value) for entry in part.metadata_props] == [("task", "encode")]
+
+
+def test_weights_in_branches_are_one_with_those_of_other_graphs_and_stored_once(tmp_path: Path) -> None:
+    models = {**nets.pair(), "merged.onnx": nets.choosing()}
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    assert package.shared_bytes == 3 * nets.SHARED.nbytes
+    whole = onnx.load(str(path))
+    assert sorted(tensor.name for tensor in whole.graph.initializer) == ["decoder:tied", "decoder:w"]
+    write_package(path, package, tmp_path / "out", tmp_path / "out.zip")
+    files = nets.unpacked(tmp_path / "out.zip", tmp_path / "there")
+    assert files["shared.weights"].stat().st_size == nets.SHARED.nbytes
+    for flag in (True, False):
+        fed = {**feeds(), "flag": np.array([flag])}
+        (before,), (after,) = run(models["merged.onnx"], fed), run(files["merged.onnx"], fed)
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("step", [{"kind": "int8_dynamic"}, {"kind": "weight_only", "bits": 8}])
+def test_weights_in_branches_are_quantized_as_the_one_that_they_are(
+    step: dict[str, object], tmp_path: Path
+) -> None:
+    models = {**nets.pair(), "merged.onnx": nets.choosing()}
+    source = nets.zipped(tmp_path / "p.zip", models)
+    report = compress(source, Recipe.model_validate({"steps": [step]}), Data(), tmp_path / "out")
+    files = nets.unpacked(tmp_path / "out" / "artifact.onnx", tmp_path / "there")
+    assert report.package is not None
+    assert report.package.shared_bytes.before == 3 * nets.SHARED.nbytes
+    assert report.steps[0].changed == report.steps[0].candidates
+    assert nets.SHARED.size <= files["shared.weights"].stat().st_size < 1.5 * nets.SHARED.size
+    for flag in (True, False):
+        fed = {**feeds(), "flag": np.array([flag])}
+        assert largest_difference(run(models["merged.onnx"], fed), run(files["merged.onnx"], fed)) < 0.1

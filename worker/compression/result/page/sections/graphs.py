@@ -1,6 +1,7 @@
 """The graphs of a package, each by itself."""
 
 from winnow.contract import units
+from winnow.contract.generation_words import in_words
 from winnow.contract.report import GraphReport
 from worker.compression.result.page.blocks import Block, Cell, Paragraph, Section, Table
 from worker.compression.result.page.subject import Subject
@@ -19,6 +20,8 @@ def section(subject: Subject) -> Section | None:
         "what it shares."
     )
     blocks: list[Block] = [Table(COLUMNS, [_row(graph) for graph in package.graphs]), Paragraph(note)]
+    if package.generation is not None:
+        blocks.append(Paragraph(in_words(package.generation)))
     return Section("graphs", "Graphs", blocks)
 
 
