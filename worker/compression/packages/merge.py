@@ -31,9 +31,9 @@ def merged(package: Package, path: Path, *, max_bytes: int) -> int:
     protos = [_prepared(graph, opset) for graph in package.graphs]
     whole = _side_by_side(protos)
     model = model_files.from_proto(whole, package.graphs[0].path.parent)
-    tidy(model)
     for graph in package.graphs:  # what is hashed
         _check_bytes(graph.path.name, _weights(model, graph.prefix), max_bytes)
+    tidy(model)
     shared = _share(model, package)
     _check_bytes("The package", _weights(model), max_bytes)
     model_files.save(model, path)
@@ -41,9 +41,10 @@ def merged(package: Package, path: Path, *, max_bytes: int) -> int:
 
 
 def _weights(model: ir.Model, prefix: str = "") -> int:
-    """Count bytes of weights of the main graph whose names begin so."""
-    named = (value for name, value in model.graph.initializers.items() if name.startswith(prefix))
-    return sum(value.const_value.nbytes for value in named if value.const_value is not None)
+    """Count bytes of the weights whose names begin so, those of bodies too."""
+    weights = [it for graph in model.graphs() for it in graph.initializers.items()]
+    named = (value.const_value for name, value in weights if name.startswith(prefix))
+    return sum(tensor.nbytes for tensor in named if tensor is not None)
 
 
 def _check_bytes(what: str, weights: int, most: int) -> None:
