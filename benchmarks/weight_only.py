@@ -29,7 +29,7 @@ from worker.compression.measure.apart.fresh import PeakMemory
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
-METHODS = ("rtn", "hqq", "gptq")
+METHODS = ("rtn", "hqq", "awq", "gptq")
 CALIBRATION = 512
 HELD_OUT = 32
 """Sentences that are judged; the others calibrate."""
@@ -81,7 +81,7 @@ def _methods(
     told: Callable[[Report], tuple[float, str]],
     metric: Evaluation | None,
 ) -> Iterator[Row]:
-    """Loss by round-to-nearest, HQQ and GPTQ, at 4 and 3 bits."""
+    """Loss by round-to-nearest, HQQ, AWQ and GPTQ, at 4 and 3 bits."""
     for bits in (4, 3):
         lost: dict[str, float] = {}
         for method in METHODS:

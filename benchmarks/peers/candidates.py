@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -71,15 +71,23 @@ class Failed:
         return f"failed: {self.why}"
 
 
-def candidates(case: Case, folder: Path) -> Iterator[Candidate | Failed]:
-    """All that apply to the model, one after the other, and why those that failed did.
+def candidates(
+    case: Case,
+    folder: Path,
+    ours: Mapping[str, dict[str, Any]] = OURS,
+    peers: Sequence[tuple[str, str]] | None = None,
+) -> Iterator[Candidate | Failed]:
+    """All of ours and of these peers (by itself those that fit the model), one after the other, and why those that
+    failed did.
 
     A peer that cannot take the file as it is gets the normal form at a newer opset, which it would not have had alone.
     """
-    for name, step in OURS.items():
+    if peers is None:
+        peers = PEERS + (OF_TRANSFORMERS if case.transformer else ())
+    for name, step in ours.items():
         command = [sys.executable, "-m", "benchmarks.peers.ours"]
         yield _made(name, True, command, case, folder, json.dumps(step))
-    for peer, preset in PEERS + (OF_TRANSFORMERS if case.transformer else ()):
+    for peer, preset in peers:
         command = [str(python_of(peer)), str(SCRIPTS / f"{peer}_script.py")]
         yield _helped(f"{peer} {preset}", command, case, folder, preset)
 

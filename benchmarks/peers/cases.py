@@ -47,15 +47,15 @@ def cases(names: list[str], folder: Path) -> Iterator[Case]:
     for name in names:
         place = folder / Path(name).stem
         place.mkdir(parents=True, exist_ok=True)
-        yield _minilm(place) if name == MINILM else _image(name, place)
+        yield minilm_case(place) if name == MINILM else image_case(name, place)
 
 
-def _image(name: str, folder: Path) -> Case:
+def image_case(name: str, folder: Path) -> Case:
     model, prepared = SHARED / "models" / name, prepare(name)
     archive = folder / "all.npz"
     np.savez(archive, **prepared.arrays)  # type: ignore[arg-type]
     calibrate, judge = (
-        _opened(model, folder, Source(archive, Declaration.model_validate(prepared.declaration), rows))
+        opened(model, folder, Source(archive, Declaration.model_validate(prepared.declaration), rows))
         for rows in (prepared.calibration, prepared.evaluation)
     )
     _save(calibrate.draw(MOST_CALIBRATE, 0), folder / "calibration.npz")
@@ -69,7 +69,7 @@ def _image(name: str, folder: Path) -> Case:
     )
 
 
-def _minilm(folder: Path) -> Case:
+def minilm_case(folder: Path) -> Case:
     from tests.support.minilm import encoded, minilm
     from tests.support.sentences import SENTENCES
 
@@ -77,11 +77,11 @@ def _minilm(folder: Path) -> Case:
     parts = {"calibration": slice(0, SENTENCES_CALIBRATE), "judged": slice(SENTENCES_CALIBRATE, None)}
     for part, rows in parts.items():
         np.savez(folder / f"{part}.npz", **{name: x[rows] for name, x in feeds.items()})  # type: ignore[arg-type]
-    judged = _opened(model, folder, Source(folder / "judged.npz"))
+    judged = opened(model, folder, Source(folder / "judged.npz"))
     return Case(MINILM, model, folder / "calibration.npz", judged, "sentences", True)
 
 
-def _opened(model: Path, folder: Path, source: Source) -> Samples:
+def opened(model: Path, folder: Path, source: Source) -> Samples:
     return open_samples(source, inputs_of(normalise(model_files.load(model))), folder)
 
 

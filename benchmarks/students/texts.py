@@ -39,9 +39,15 @@ TEACHER: Final = {"kind": "finetune", "epochs": 3, "batch_size": 32, "learning_r
 INT8: Final = {"kind": "int8_dynamic"}
 WORDS: Final = {"kind": "vocabulary_pruning", "fallback_id": UNKNOWN}
 DEPTH: Final = {"kind": "student", "depth": 1 / 3}
-WIDTHS: Final = {"kind": "channel_pruning", "target": "macs", "amount": 0.25}
-TRAINING: Final = {"kind": "distillation", "batch_size": 32, "learning_rate": 5e-4, "temperature": 2}
-EPOCHS: Final = 2
+WIDTHS: Final = {"kind": "channel_pruning", "target": "macs", "amount": 0.18}
+TRAINING: Final = {
+    "kind": "distillation",
+    "batch_size": 32,
+    "learning_rate": 5e-4,
+    "temperature": 2,
+    "validation": 0.02,
+}
+EPOCHS: Final = 3
 CALIBRATED: Final = 512
 PARTS, SHORTEST = 6, 2
 """Runs of words drawn from each sentence; words of the shortest."""

@@ -64,3 +64,194 @@ def masked_images(count: int = 64, *, masked: bool = True) -> dict[str, Any]:
         "image": rng.normal(size=(count, 3, 8, 8)).astype(np.float32),
         "mask": mask if masked else np.ones_like(mask),
     }
+
+
+def joined_net() -> ir.Model:
+    """Boxes in pixels, to 640, are joined to features around 1, and layers read both."""
+    rng = np.random.default_rng(7)
+    reading = _normal(rng, 16, 20, 1, 1)
+    reading[:, :4] /= 300
+    return model(
+        """(float[N,3,8,8] image) => (float[N,6,8,8] y) {
+            [stem] s = Conv <pads=[1, 1, 1, 1]> (image, w0)
+            [relu] r = Relu (s)
+            [boxes] b = Conv (r, wb, bb)
+            [features] f = Conv (r, wf)
+            [join] c = Concat <axis=1> (b, f)
+            [mix] m = Conv (c, w1)
+            [relu2] r2 = Relu (m)
+            [head] y = Conv (r2, w2)
+        }""",
+        {
+            "w0": _normal(rng, 16, 3, 3, 3),
+            "wb": _normal(rng, 4, 16, 1, 1) * 200,
+            "bb": np.full(4, 320, np.float32),
+            "wf": _normal(rng, 16, 16, 1, 1),
+            "w1": reading,
+            "w2": _normal(rng, 6, 16, 1, 1),
+        },
+    )
+
+
+def joined_by_sigmoid() -> ir.Model:
+    """The same, but what is joined cannot be scaled where it is made: a sigmoid's scores, and an input of the model."""
+    rng = np.random.default_rng(8)
+    reading = _normal(rng, 16, 20, 1, 1)
+    reading[:, :4] /= 300
+    return model(
+        """(float[N,16,8,8] image, float[N,4,8,8] boxes) => (float[N,6,8,8] y) {
+            [features] f = Conv (image, wf)
+            [scores] s = Sigmoid (f)
+            [join] c = Concat <axis=1> (boxes, s)
+            [mix] m = Conv (c, w1)
+            [relu2] r2 = Relu (m)
+            [head] y = Conv (r2, w2)
+        }""",
+        {
+            "wf": _normal(rng, 16, 16, 1, 1),
+            "w1": reading,
+            "w2": _normal(rng, 6, 16, 1, 1),
+        },
+    )
+
+
+def residual_net() -> ir.Model:
+    """A sum of ranges 500 and 6, whose large channels are few."""
+    rng = np.random.default_rng(9)
+    large = _normal(rng, 16, 16, 3, 3)
+    large[:3] *= 150
+    reading = _normal(rng, 16, 16, 1, 1)
+    reading[:, :3] /= 150
+    return model(
+        """(float[N,3,8,8] image) => (float[N,6,8,8] y) {
+            [stem] s = Conv <pads=[1, 1, 1, 1]> (image, w0)
+            [relu] r = Relu (s)
+            [large] a = Conv <pads=[1, 1, 1, 1]> (r, wa)
+            [small] b = Conv <pads=[1, 1, 1, 1]> (r, wb)
+            [sum] t = Add (a, b)
+            [relu1] r1 = Relu (t)
+            [mix] m = Conv (r1, w1)
+            [relu2] r2 = Relu (m)
+            [head] y = Conv (r2, w2)
+        }""",
+        {
+            "w0": _normal(rng, 16, 3, 3, 3),
+            "wa": large,
+            "wb": _normal(rng, 16, 16, 3, 3),
+            "w1": reading,
+            "w2": _normal(rng, 6, 16, 1, 1),
+        },
+    )
+
+
+def depthwise_net() -> ir.Model:
+    """A depthwise convolution gives channels from 0.02 to 200, as after folding a batch normalisation."""
+    rng = np.random.default_rng(10)
+    gains = np.geomspace(0.02, 200, 16).astype(np.float32)
+    return model(
+        """(float[N,3,8,8] image) => (float[N,6,8,8] y) {
+            [stem] s = Conv <pads=[1, 1, 1, 1]> (image, w0, b0)
+            [relu] r = Relu (s)
+            [depthwise] d = Conv <pads=[1, 1, 1, 1], group=16> (r, wd, bd)
+            [relu1] r1 = Relu (d)
+            [pointwise] p = Conv (r1, w1)
+            [relu2] r2 = Relu (p)
+            [head] y = Conv (r2, w2)
+        }""",
+        {
+            "w0": _normal(rng, 16, 3, 3, 3),
+            "b0": _normal(rng, 16),
+            "wd": _normal(rng, 16, 1, 3, 3) * gains[:, None, None, None],
+            "bd": _normal(rng, 16) * gains,
+            "w1": _normal(rng, 16, 16, 1, 1) / gains[None, :, None, None],
+            "w2": _normal(rng, 6, 16, 1, 1),
+        },
+    )
+
+
+def norm_net() -> ir.Model:
+    """A layer normalisation whose scale has outliers, which the products behind it undo."""
+    rng = np.random.default_rng(11)
+    gamma = rng.uniform(0.5, 1.5, 32).astype(np.float32)
+    gamma[:2] *= 200
+    reading = _normal(rng, 32, 32).T.copy()
+    reading[:2] /= 200
+    return model(
+        """(float[N,8,32] x) => (float[N,8,6] y) {
+            [first] a = MatMul (x, w0)
+            [norm] n = LayerNormalization <axis=-1> (a, gamma, beta)
+            [second] b = MatMul (n, w1)
+            [relu] r = Relu (b)
+            [head] y = MatMul (r, w2)
+        }""",
+        {
+            "w0": _normal(rng, 32, 32),
+            "gamma": gamma,
+            "beta": _normal(rng, 32),
+            "w1": reading,
+            "w2": _normal(rng, 32, 6),
+        },
+    )
+
+
+def stream_net(blocks: int = 3) -> ir.Model:
+    """A residual stream with outlier channels, normalised before each block and read by the head as it is."""
+    rng = np.random.default_rng(12)
+    weights: dict[str, Any] = {"w": _normal(rng, 32, 32), "b": _normal(rng, 32), "head": _normal(rng, 6, 32)}
+    weights["w"][:, :2] *= 300
+    weights["head"] = weights["head"].T.copy()
+    weights["head"][:2] /= 300
+    weights["gamma"] = np.where(np.arange(32) < 2, 0.1, 8).astype(np.float32)
+    lines = ["[stem] p = MatMul (x, w)", "[bias] x0 = Add (p, b)"]
+    for n in range(blocks):
+        weights |= {f"u{n}": _normal(rng, 32, 32), f"v{n}": _normal(rng, 32, 32), f"c{n}": _normal(rng, 32)}
+        lines += [
+            f"[norm{n}] n{n} = LayerNormalization <axis=-1> (x{n}, gamma)",
+            f"[up{n}] u_{n} = MatMul (n{n}, u{n})",
+            f"[act{n}] a{n} = Relu (u_{n})",
+            f"[down{n}] d{n} = MatMul (a{n}, v{n})",
+            f"[shift{n}] e{n} = Add (d{n}, c{n})",
+            f"[residual{n}] x{n + 1} = Add (x{n}, e{n})",
+        ]
+    lines.append(f"[out] y = MatMul (x{blocks}, head)")
+    body = "\n".join(lines)
+    return model(f"(float[N,8,32] x) => (float[N,8,6] y) {{\n{body}\n}}", weights)
+
+
+def probed_net(blocks: int = 2) -> ir.Model:
+    """A residual stream with outlier channels, normalised where it has to be exact; a probe reads it as it is."""
+    rng = np.random.default_rng(14)
+    weights: dict[str, Any] = {"w": _normal(rng, 32, 32), "b": _normal(rng, 32), "head": _normal(rng, 32, 6)}
+    weights["b"][:2] = 500, -400
+    weights["gamma"] = np.where(np.arange(32) < 2, 0.01, 1).astype(np.float32)
+    weights["probe"] = _normal(rng, 32, 4)
+    lines = ["[stem] p = MatMul (x, w)", "[bias] x0 = Add (p, b)"]
+    for n in range(blocks):
+        weights |= {f"u{n}": _normal(rng, 32, 32), f"v{n}": _normal(rng, 32, 32)}
+        lines += [
+            f"[norm{n}] n{n} = LayerNormalization <axis=-1> (x{n}, gamma)",
+            f"[up{n}] u_{n} = MatMul (n{n}, u{n})",
+            f"[act{n}] a{n} = Relu (u_{n})",
+            f"[down{n}] d{n} = MatMul (a{n}, v{n})",
+            f"[residual{n}] x{n + 1} = Add (x{n}, d{n})",
+        ]
+    last = f"x{blocks}"
+    lines += [
+        f"[probe_it] q = MatMul ({last}, probe)",
+        f"[last] z = LayerNormalization <axis=-1> ({last}, gamma)",
+    ]
+    lines.append("[out] y = MatMul (z, head)")
+    body = "\n".join(lines)
+    return model(f"(float[N,8,32] x) => (float[N,8,6] y, float[N,8,4] q) {{\n{body}\n}}", weights)
+
+
+def data_for(net: ir.Model, count: int = 96, seed: int = 13) -> dict[str, Any]:
+    """Normal numbers for each input; boxes in pixels."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for value in net.graph.inputs:
+        assert value.shape is not None
+        shape = (count, *[int(size) for size in value.shape[1:]])  # type: ignore[call-overload]
+        numbers = rng.normal(size=shape).astype(np.float32)
+        arrays[str(value.name)] = numbers * 100 + 320 if value.name == "boxes" else numbers
+    return arrays

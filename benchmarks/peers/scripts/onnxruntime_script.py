@@ -1,8 +1,10 @@
-"""ONNX Runtime's quantizers, after its own preprocessing, as its documentation tells.
+"""ONNX Runtime's quantizers, after its own preprocessing, as its documentation tells; or as they are called by most.
 
 u8s8     static Q/DQ, unsigned activations, weights per channel; weights in 7 bits where the CPU has no VNNI
 s8s8     static Q/DQ, signed activations, weights per channel: "the first choice"
 dynamic  weights per channel, activations quantized at run time
+bare     quantize_static(model, out, rows): every operator, s8/s8, per tensor, minimum and maximum
+partial  the same of Conv, Gemm and MatMul alone
 """
 
 import tempfile
@@ -14,9 +16,17 @@ from script import Rows, main
 
 ACTIVATIONS = {"u8s8": QuantType.QUInt8, "s8s8": QuantType.QInt8}
 
+BARE: dict[str, dict[str, list[str]]] = {
+    "bare": {},
+    "partial": {"op_types_to_quantize": ["Conv", "Gemm", "MatMul"]},
+}
+
 
 def quantize(model: str, rows: Rows, out: str, preset: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
+        if preset in BARE:
+            quantize_static(model, out, rows, **BARE[preset])
+            return
         prepared = _prepared(model, str(Path(folder) / "prepared.onnx"))
         if preset == "dynamic":
             quantize_dynamic(prepared, out, per_channel=True, reduce_range=not _vnni())

@@ -40,6 +40,7 @@ def test_a_model_with_products_may_come_without_data(settings: dict[str, Any]) -
 def test_gptq_needs_calibration_data() -> None:
     gptq = {**WEIGHT_ONLY, "method": "gptq"}
     assert refused(gptq) == ("missing_data", "data.calibration")
+    assert refused(gptq | {"method": "awq"}) == ("missing_data", "data.calibration")
     assert outcome(gptq, data=calibration()) is None
 
 

@@ -38,7 +38,7 @@ def test_a_setting_needs_what_a_job_with_it_is_refused_for(kind: str) -> None:
     ("kind", "words"),
     [
         ("int8_static", "calibration."),
-        ("weight_only", "none; calibration for method=gptq."),
+        ("weight_only", "none; calibration for method=gptq, method=awq."),
         ("low_rank", "none; calibration for data_aware=true."),
         ("int8_dynamic", "none; calibration for smooth."),
         (

@@ -38,6 +38,7 @@ RECIPES: Final[list[list[dict[str, Any]]]] = [
     [{"kind": "int8_static"}, {"kind": "quantization_aware_training", **TRAINING}],
     [{"kind": "int8_dynamic"}],
     [{"kind": "weight_only", "method": "gptq", "bits": 3}],
+    [{"kind": "weight_only", "method": "awq", "bits": 3}],
     [{"kind": "mixed_precision", "max_size_ratio": 0.6}],
     [{"kind": "palette", "codebook": "channel"}, {"kind": "finetune", **TRAINING}],
     [{"kind": "binary"}],

@@ -72,7 +72,7 @@ def _passes(step: AnyStep, rows: Mapping[str, int]) -> tuple[int, float]:
     if isinstance(step, StructuredPruning) and step.recovery is not None:
         samples, epochs = _training_passes(step.recovery, rows.get("training", 0))
         return samples, epochs * (step.rounds - 1)
-    if isinstance(step, WeightOnly) and step.method != "gptq":
+    if isinstance(step, WeightOnly) and step.method not in ("gptq", "awq"):
         return 0, 1.0
     samples = min(getattr(step, "samples", 0), rows.get("calibration", 0))
     return samples, float(step.rounds) if isinstance(step, StructuredPruning) else 1.0

@@ -40,7 +40,7 @@ Repair = Annotated[
     Field(
         default=True,
         description="What makes 8 bits collapse is looked for and repaired, where that is measured to help: sentinels "
-        "and masks stay out of ranges.",
+        "and masks stay out of ranges, channels of very different scale are evened out.",
     ),
 ]
 

@@ -31,10 +31,11 @@ class WeightOnly(Step):
         description="Inputs that share a scale; 0 for all of an output channel.",
     )
     symmetric: bool = Field(default=False, description="No zero points: the range is as wide on both sides.")
-    method: Literal["rtn", "gptq", "hqq"] = Field(
+    method: Literal["rtn", "gptq", "hqq", "awq"] = Field(
         default="hqq",
         description="`rtn` rounds to nearest; `hqq` fits scales and zero points to the weights; `gptq` fits "
-        "the outputs on calibration data.",
+        "the outputs on calibration data; `awq` scales inputs of products by their size on calibration data, then as "
+        "`hqq`.",
     )
     act_order: bool = Field(
         default=True, description="For `gptq`: the inputs that matter most are rounded first."
@@ -45,7 +46,7 @@ class WeightOnly(Step):
 
     @property
     def required(self) -> frozenset[Need]:
-        return frozenset({"calibration"} if self.method == "gptq" else set())
+        return frozenset({"calibration"} if self.method in ("gptq", "awq") else set())
 
     @model_validator(mode="after")
     def _block_that_runtimes_take(self) -> Self:

@@ -79,3 +79,21 @@ def nodes_of(model: ir.Model) -> Iterator[ir.Node]:
     bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for body in bodies:
         yield from (node for node in ir.traversal.RecursiveGraphIterator(body) if node.domain == "")
+
+
+def pads_zeros(node: ir.Node) -> bool:
+    """Whether it is a Pad with a constant, and that is 0."""
+    if not _pads_a_constant(node):
+        return False
+    value = input_at(node, 2)
+    return value is None or (value.const_value is not None and not value.const_value.numpy().any())
+
+
+def adds_values(node: ir.Node) -> bool:
+    """Whether it is a Pad with a constant that is not 0, or not known here: no scale of other values need reach it."""
+    return _pads_a_constant(node) and not pads_zeros(node)
+
+
+def _pads_a_constant(node: ir.Node) -> bool:
+    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
+    return node.op_type == "Pad" and mode == "constant"

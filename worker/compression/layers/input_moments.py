@@ -25,22 +25,25 @@ MAX_ROWS = 1 << 14
 
 @dataclass
 class Moments:
-    """Sums over `rows` rows, for each group: `hessian` float64 [groups, in, in], `first` float64 [groups, in]."""
+    """Sums over `rows` rows, for each group: `hessian` float64 [groups, in, in], `first` Σ x and `absolute` Σ |x|
+    float64 [groups, in]."""
 
     hessian: Array
     first: Array
+    absolute: Array
     rows: int = 0
 
     @classmethod
     def empty(cls, layer: Linear) -> "Moments":
         groups, _, inner = layer.shape
-        return cls(np.zeros((groups, inner, inner)), np.zeros((groups, inner)))
+        return cls(np.zeros((groups, inner, inner)), np.zeros((groups, inner)), np.zeros((groups, inner)))
 
     def add(self, x: Array) -> None:
         """Add rows, float32 [groups, rows, in]."""
         with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
             self.hessian += x.swapaxes(1, 2) @ x
         self.first += x.sum(1, dtype=np.float64)
+        self.absolute += np.abs(x).sum(1, dtype=np.float64)
         self.rows += x.shape[1]
 
     @property
@@ -97,6 +100,7 @@ def _to_arrays(all_sums: Sequence[Moments]) -> dict[str, Array]:
     arrays = {"rows": np.array([sums.rows for sums in all_sums], np.int64)}
     for number, sums in enumerate(all_sums):
         arrays[f"hessian_{number}"], arrays[f"first_{number}"] = sums.hessian, sums.first
+        arrays[f"absolute_{number}"] = sums.absolute
     return arrays
 
 
@@ -106,9 +110,15 @@ def _from_arrays(run: Sequence[Linear], arrays: Mapping[str, Array]) -> list[Mom
     for number, (layer, rows) in enumerate(zip(run, arrays["rows"].tolist(), strict=True)):
         empty, sums = (
             Moments.empty(layer),
-            Moments(arrays[f"hessian_{number}"], arrays[f"first_{number}"], rows),
+            Moments(
+                arrays[f"hessian_{number}"], arrays[f"first_{number}"], arrays[f"absolute_{number}"], rows
+            ),
         )
-        for array, own in ((sums.hessian, empty.hessian), (sums.first, empty.first)):
+        for array, own in zip(
+            (sums.hessian, sums.first, sums.absolute),
+            (empty.hessian, empty.first, empty.absolute),
+            strict=True,
+        ):
             if array.shape != own.shape or array.dtype != own.dtype:
                 raise ValueError("not the moments of this layer")
         all_sums.append(sums)

@@ -58,7 +58,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     model, notes = raised(model, OPSET, "quantization per channel")
     edit = GraphEdit(model, step.patterns)
     calibration, compared = _split(context, step)
-    output_error = None if compared is None else job_comparer(model, compared, context)
+    output_error = None if compared is None else job_comparer(model, compared, context, apart=step.repair)
     details: dict[str, object]
     if step.candidate is not None:
         winner = named_candidate(edit, step, context, calibration, output_error)

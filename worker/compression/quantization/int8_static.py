@@ -70,9 +70,13 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     if step.adaround:
         _learn_rounding(static, next(parts))
     if step.exclude == "auto":
-        return _without_sensitive(static, context, original, result, next(parts))
+        return _without_sensitive(static, context, original, result, next(parts), apart=step.repair)
     quantized = static.quantized()
-    return replace(result, model=quantized, notes=[*result.notes, *_warnings(static, quantized, context)])
+    return replace(
+        result,
+        model=quantized,
+        notes=[*result.notes, *_warnings(static, quantized, context, apart=step.repair)],
+    )
 
 
 def _parts(progress: Progress, count: int) -> Iterator[Callable[[float], None]]:
@@ -93,10 +97,12 @@ def _without_sensitive(
     original: ir.Model,
     result: StepResult,
     report_progress: Callable[[float], None],
+    *,
+    apart: bool,
 ) -> StepResult:
     """Leave out what `exclude: "auto"` has to; the float model, where nothing in integers reaches what is required."""
     samples = static.samples.draw(MAX_COMPARED_SAMPLES, context.seed)
-    output_error = job_comparer(static.model, samples, context)
+    output_error = job_comparer(static.model, samples, context, apart=apart)
     accepts, required = acceptance_rule(context.require, output_error.labelled)
     feed = next(static.samples.take(1).batches(1))
     excluded = exclude_sensitive(
@@ -129,10 +135,14 @@ def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
     }
 
 
-def _warnings(static: Static, quantized: ir.Model, context: Context) -> list[str]:
+def _warnings(static: Static, quantized: ir.Model, context: Context, *, apart: bool) -> list[str]:
     """Say what to do where the outputs suffer; judged on a few of the samples that the ranges come from."""
     quality = OutputComparer(
-        static.model, static.samples.take(WARNING_SAMPLES), context.scratch, target=context.target
+        static.model,
+        static.samples.take(WARNING_SAMPLES),
+        context.scratch,
+        target=context.target,
+        apart=apart,
     )(quantized)
     if quality.snr_db >= HARMLESS_DB:
         return []

@@ -73,7 +73,9 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     if step.bits is not None:
         return _as_named(original, static, result, step.bits, context)
     compared = samples.draw(MAX_COMPARED_SAMPLES, context.seed)
-    output_error = OutputComparer(static.model, compared, context.scratch, context.evaluation, context.target)
+    output_error = OutputComparer(
+        static.model, compared, context.scratch, context.evaluation, context.target, apart=step.repair
+    )
     total_bytes = context.file_bytes(original)
     costs = layer_costs(static, output_error, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
     ordered = order_moves(costs.choices(for_speed=step.min_speedup is not None))

@@ -1,26 +1,25 @@
 """`weight_only`: stores weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
 
-One layer at a time: its weight is read from the file, rounded (`block_affine`, `gptq`), packed, and
+One layer at a time: its weight is read from the file, rounded (`block_affine`, `gptq`, `awq`), packed, and
 written to a file of the step's own, from which it stays mapped: any model needs the memory of its largest layer.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
-from worker.compression.ir.arrays import Array
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
 from worker.compression.ir.values import tensor_of
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear, is_observable
 from worker.compression.quantization.weights import bit_unpacking
-from worker.compression.quantization.weights.block_affine import Fitted, Grid, fit_range
+from worker.compression.quantization.weights.awq import Scales, scale
+from worker.compression.quantization.weights.block_affine import Grid
 from worker.compression.quantization.weights.eligibility import (
     WeightLayer,
     decide,
@@ -28,17 +27,14 @@ from worker.compression.quantization.weights.eligibility import (
     name_twins,
     weight_layers,
 )
-from worker.compression.quantization.weights.gptq import GptqRounder, dead_inputs
-from worker.compression.quantization.weights.hqq import fit_hqq
-from worker.compression.quantization.weights.nbits_writer import NBitsWriter, Quantized
+from worker.compression.quantization.weights.nbits_writer import NBitsWriter
+from worker.compression.quantization.weights.rounding import FITS, Rounded, round_layer
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed_nodes, refuse_quantized, step_result
 from worker.compression.steps.opset import raised
 
 OPSET_BLOCKS: Final = 21
 """The first opset whose DequantizeLinear has blocks and 4-bit integers."""
-MAX_WEIGHTS_AT_ONCE: Final = 1 << 17
-"""Weights of one layer that are rounded at once; what is computed on the way takes about fifty bytes for each."""
 NODE_BYTES: Final = 300
 """What the nodes of a quantized layer take in the file, about."""
 
@@ -50,8 +46,10 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     `step_failed`.
     """
     refuse_quantized(model)
-    if step.method == "gptq" and context.calibration is None:
-        raise Refusal("missing_data", "weight_only by gptq needs calibration data.", field="data.calibration")
+    if step.required and context.calibration is None:
+        raise Refusal(
+            "missing_data", f"weight_only by {step.method} needs calibration data.", field="data.calibration"
+        )
     model, notes = _raised(model, step)
     layers = weight_layers(model)
     decisions = _decisions(layers, step)
@@ -68,21 +66,37 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     name_twins(chosen, rows)
     if step.method == "gptq":
         result.notes.extend(_rounded_blindly(chosen, model))
-    for rounded in _rounded(chosen, model, step, context):
+    scales = _scaled(chosen, model, step, context) if step.method == "awq" else None
+    for rounded in _rounded(chosen, model, step, context, scales):
         release(rounded.layer.weight)
         rows[str(rounded.layer.node.name)].update(_written(rounded, writer))
+    if scales is not None:
+        for name, account in scales.account.items():
+            rows[name].update(account)
+        result.notes.append(_in_words(scales))
     return result
 
 
-@dataclass(frozen=True)
-class Rounded:
-    """A layer's codes; relative errors of the weight and, where its inputs are known, of its output."""
+def _scaled(chosen: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context) -> Scales:
+    """Scale by AWQ: what takes up scales is changed in place, weights when they are rounded."""
+    measured = model.clone()
+    return scale(
+        model,
+        chosen,
+        lambda layers: _moments(measured, list(layers), step, context),
+        FITS[step.method],
+        Grid(step.bits, step.symmetric),
+        step.block,
+    )
 
-    layer: WeightLayer
-    result: Quantized
-    weight_error: float
-    output_error: float | None
-    dead_inputs: int
+
+def _in_words(scales: Scales) -> str:
+    """How many products are scaled and by what, and why the others are not."""
+    places = Counter(account["scaled_by"] for account in scales.account.values() if account["scaled_by"])
+    why = Counter(account["unscaled"] for account in scales.account.values() if account["unscaled"])
+    said = "; ".join(f"{count} by {place}" for place, count in places.items())
+    others = "; ".join(f"{count} not, as {reason}" for reason, count in why.items())
+    return "Scaled by AWQ: " + "; ".join(filter(None, [said, others])) + "."
 
 
 def _rounded_blindly(layers: list[WeightLayer], model: ir.Model) -> list[str]:
@@ -129,17 +143,17 @@ def _multiplies_a_vector(layer: Linear) -> bool:
 
 
 def _rounded(
-    layers: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context
+    layers: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context, scales: Scales | None
 ) -> Iterator[Rounded]:
     """Round all layers, each when the one before is written. With GPTQ the sums are those of the float model."""
     fitted = [layer for layer in layers if step.method == "gptq" and _is_observed(layer, model)]
     if fitted:
         lines = [layer.linear for layer in fitted if layer.linear is not None]
         for layer, (_, sums) in zip(fitted, _moments(model.clone(), lines, step, context), strict=True):
-            yield _round(layer, sums, step)
+            yield round_layer(layer, step, sums)
     rest = [layer for layer in layers if layer not in fitted]
     for number, layer in enumerate(rest):
-        yield _round(layer, None, step)
+        yield round_layer(layer, step, scales=scales)
         context.progress.advance((len(fitted) + number + 1) / len(layers))
 
 
@@ -153,73 +167,6 @@ def _moments(
     assert context.calibration is not None
     samples = context.calibration.draw(step.samples, context.seed)
     return moments(model, layers, samples, context.progress.advance, context.shared)
-
-
-def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounded:
-    grid, inner = Grid(step.bits, step.symmetric), layer.rows[1]
-    block = min(step.block or inner, inner)
-    fit = fit_range if step.method == "rtn" else fit_hqq
-    error = _Error()
-    parts: list[tuple[Array, Fitted]] = []
-    for group, matrix in enumerate(layer.matrix()):
-        hessian = None if sums is None else sums.hessian[group]
-        rounder = None if hessian is None else GptqRounder(hessian, step.act_order)
-        for w in _row_slices(matrix):
-            fitted = fit(w, grid, block)
-            scale, zero = fitted.spread(inner)
-            codes = (
-                grid.codes(w, scale, zero).astype(np.uint8)
-                if rounder is None
-                else rounder.codes(w, grid, fitted)
-            )
-            error.add(w, w - scale * (codes - zero), hessian)
-            parts.append((codes, fitted))
-    result = Quantized(
-        np.concatenate([codes for codes, _ in parts]),
-        Fitted(
-            np.concatenate([fitted.scale for _, fitted in parts]),
-            np.concatenate([fitted.zero for _, fitted in parts]),
-            block,
-        ),
-        grid,
-    )
-    dead = 0 if sums is None else int(sum(dead_inputs(hessian).sum() for hessian in sums.hessian))
-    return Rounded(layer, result, error.of_weight, error.of_output, dead)
-
-
-def _row_slices(matrix: Array) -> Iterator[Array]:
-    count = max(1, MAX_WEIGHTS_AT_ONCE // matrix.shape[1])
-    for begin in range(0, len(matrix), count):
-        yield matrix[begin : begin + count]
-
-
-@dataclass
-class _Error:
-    """Sums of squares over the rows of a layer."""
-
-    weight: float = 0.0
-    weight_before: float = 0.0
-    output: float = 0.0
-    output_before: float = 0.0
-
-    def add(self, w: Array, error: Array, hessian: Array | None) -> None:
-        self.weight += float((error.astype(np.float64) ** 2).sum())
-        self.weight_before += float((w.astype(np.float64) ** 2).sum())
-        if hessian is not None:
-            self.output += float(((error @ hessian) * error).sum())
-            self.output_before += float(((w @ hessian) * w).sum())
-
-    @property
-    def of_weight(self) -> float:
-        return _root(self.weight, self.weight_before)
-
-    @property
-    def of_output(self) -> float | None:
-        return _root(self.output, self.output_before) if self.output_before > 0 else None
-
-
-def _root(after: float, before: float) -> float:
-    return float(np.sqrt(max(after, 0.0) / before)) if before > 0 else 0.0
 
 
 def _written(rounded: Rounded, writer: NBitsWriter) -> dict[str, Any]:

@@ -80,11 +80,11 @@ def trials(files: Digits, folder: Path) -> Try:
 @pytest.mark.parametrize(
     ("first", "second", "saved"),
     [
-        (STATIC | {"percentile": 99.0, "bias_correction": False}, STATIC | {"bias_correction": False}, 1),
+        (STATIC | {"percentile": 99.0, "bias_correction": False}, STATIC | {"bias_correction": False}, 2),
         (GPTQ, GPTQ | {"bits": 8}, 1),
         (PRUNED | {"amount": 0.3}, PRUNED | {"amount": 0.5}, 1),
     ],
-    ids=["distributions", "hessians", "channel scores"],
+    ids=["distributions and channels", "hessians", "channel scores"],
 )
 def test_what_settings_do_not_change_is_computed_once_and_changes_nothing(
     attempt: Try, passes: list[int], first: dict[str, Any], second: dict[str, Any], saved: int

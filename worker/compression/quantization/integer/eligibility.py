@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
-from worker.compression.ir.values import input_at, is_read_once, required_input
+from worker.compression.ir.values import adds_values, input_at, is_read_once, required_input
 from worker.compression.runtime.inner_values import observable_inside
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
 from worker.compression.steps.eligibility import why_ineligible
@@ -230,21 +230,3 @@ def _like_a_matrix(value: ir.Value) -> bool:
 def _clipped(value: ir.Value, nodes: Set[ir.Node]) -> bool:
     """Whether a Relu reads the value: nothing is quantized between, so that the two become one."""
     return any(use.node in nodes and use.node.op_type in CLIPPING for use in value.uses())
-
-
-def pads_zeros(node: ir.Node) -> bool:
-    """Whether it is a Pad with a constant, and that is 0."""
-    if not _pads_a_constant(node):
-        return False
-    value = input_at(node, 2)
-    return value is None or (value.const_value is not None and not value.const_value.numpy().any())
-
-
-def adds_values(node: ir.Node) -> bool:
-    """Whether it is a Pad with a constant that is not 0, or not known here: no scale of other values need reach it."""
-    return _pads_a_constant(node) and not pads_zeros(node)
-
-
-def _pads_a_constant(node: ir.Node) -> bool:
-    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
-    return node.op_type == "Pad" and mode == "constant"

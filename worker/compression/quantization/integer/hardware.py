@@ -64,7 +64,7 @@ class Target:
 
     `channel_axes`: operator → the axis of its weight that may have a scale for each channel; None for any. Weights of
     `unsigned_weights` are uint8 around 128. `tables`: integers outside of Q/DQ pairs, as of embeddings, are taken too,
-    and ONNX Runtime's own fusions for the CPU will be made.
+    and ONNX Runtime's own fusions for the CPU will be made. `sixteen_bits`: activations may be uint16.
     """
 
     exact: bool
@@ -73,6 +73,7 @@ class Target:
     channel_axes: Mapping[str, int] | None = None
     unsigned_weights: frozenset[str] = frozenset()
     tables: bool = True
+    sixteen_bits: bool = False
 
     def takes_channels(self, operator: str, axis: int) -> bool:
         """Whether a weight may have a scale for each index of this axis."""
@@ -112,6 +113,10 @@ def ruled_target(rules: TargetRules) -> Target:
             if "uint8" in types and "int8" not in types
         ),
         tables=False,
+        sixteen_bits=rules.sixteen_bit is not None
+        and rules.sixteen_bit.taken
+        and activations is not None
+        and "uint16" in activations.types,
     )
 
 

@@ -27,8 +27,8 @@ from worker.compression.ir.affine import (
 )
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, insert_behind
-from worker.compression.ir.values import graph_of, input_at, required_input
-from worker.compression.quantization.integer.eligibility import Selection, pads_zeros, weight_axis
+from worker.compression.ir.values import graph_of, input_at, pads_zeros, required_input
+from worker.compression.quantization.integer.eligibility import Selection, weight_axis
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, Target
 
 PLAIN: Final = Target(exact=True)

@@ -24,6 +24,7 @@ from worker.compression.quantization.integer.embeddings import quantize_embeddin
 from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS, Target, WeightRange
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
+from worker.compression.quantization.integer.sixteen_bits import widen
 from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.preparation.bias_correction import correct_bias, mean_shift
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
@@ -97,6 +98,11 @@ class Static:
             and {str(value.name) for value in (node.inputs[0], node.outputs[0]) if value is not None} & empty
         }
 
+    def become(self, other: "Static") -> None:
+        """Take over the graph of another form, and what was measured of it."""
+        self.edit, self.spared, self.means = other.edit, other.spared, other.means
+        self.distributions, self._ranges = other.distributions, other._ranges
+
     def unvarying(self) -> list[str]:
         """Name the values which never changed in a note, where there are such."""
         constant = [
@@ -130,6 +136,8 @@ class Static:
         signed = self.target.signed if signed is None else signed
         writer = QdqWriter(edit, self.weights.limit, limits, replace(self.target, signed=signed))
         writer.write(selection, ranges)
+        if self.spared.wide:
+            widen(edit, self.spared.wide, {str(node.name) for node in selection.nodes})
         quantize_embeddings(IntegerWriter(edit, FULL_LIMIT, writer.rows), embeddings)
         remove_unused(edit.model)
         return edit.model

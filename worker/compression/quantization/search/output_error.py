@@ -1,6 +1,6 @@
 """Measures how far a candidate's outputs are from the float model's, and what it loses of a metric.
 
-    snr_db   10 log10( Σ x² / Σ (x − y)² ), of the output where it is least
+    snr_db   10 log10( Σ x² / Σ (x − y)² ), of the output, or part of a joined one, where it is least
     cosine   of x and y, sample by sample on the average, of the output where it is least
     drop     of the metric, in its worse direction, where there are labels
     agreement    with the float model's answers: the lower bound of its interval, by which the requirement is judged
@@ -28,14 +28,13 @@ from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.bootstrap import single_interval
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
-from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
+from worker.compression.quantization.search.output_figures import EXACT_DB, Pairs, compared, cosine, snr
+from worker.compression.quantization.search.output_parts import Parts, joined_parts, uneven_parts
 from worker.compression.steps.context import Context
 
 MAX_HELD_BYTES = 256 << 20
 """Of the float model's outputs, which are kept; fewer samples are judged where theirs are larger."""
-EXACT_DB = 200.0
-"""Where nothing moved, or less than can be told."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,8 @@ class OutputQuality:
 
 class OutputComparer:
     """Holds the float model's outputs on the samples. `metric` is used where the samples have labels; `agrees`: whether
-    answers are compared too, on all samples. All run on the `target`."""
+    answers are compared too, on all samples. All run on the `target`. `apart`: parts of joined outputs whose ranges
+    differ strongly (`output_parts`) have each a signal to noise of their own."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class OutputComparer:
         target: Target = DEFAULT_TARGET,
         *,
         agrees: bool = False,
+        apart: bool = False,
     ) -> None:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
         self._folder, self._target = folder, target
@@ -95,7 +96,7 @@ class OutputComparer:
         self._outputs = [
             i
             for i in range(len(floats))
-            if any(_pair(x[i], x[i])[2].any() for x in self._expected if x[i].size)
+            if any(compared(x[i], x[i])[2].any() for x in self._expected if x[i].size)
         ]
         if floats and not self._outputs:
             raise Refusal(
@@ -104,6 +105,17 @@ class OutputComparer:
                 f"{', '.join(map(repr, floats))}. Check its weights, and the data's scale, mean and std.",
             )
         self._before = self._value(self._expected)
+        self.parts = self._uneven_parts(model) if apart else {}
+
+    def _uneven_parts(self, model: ir.Model) -> dict[str, Parts]:
+        """Of the outputs that are to be judged part by part."""
+        known = joined_parts(model)
+        parts = {
+            self._names[i]: uneven_parts(known[self._names[i]], [x[i] for x in self._expected])
+            for i in self._outputs
+            if self._names[i] in known
+        }
+        return {name: of_output for name, of_output in parts.items() if of_output is not None}
 
     def _judged(self, network: Network, evaluation: Evaluation | None) -> Judgement | None:
         """What the metric that decides is made of; None without labels, or where it needs none."""
@@ -150,13 +162,25 @@ class OutputComparer:
         drop = None if metric is None or before is None else self._drop(before, metric)
         share = None if drop is None or not before else drop / abs(before)
         return OutputQuality(
-            min(map(_snr, pairs), default=EXACT_DB),
-            min(map(_cosine, pairs), default=1.0),
+            min(map(snr, self._apart(pairs)), default=EXACT_DB),
+            min(map(cosine, pairs), default=1.0),
             metric,
             drop,
             share,
             self._agreement(outputs) if max_samples is None else None,
         )
+
+    def _apart(self, by_output: list[Pairs]) -> list[Pairs]:
+        """Take outputs apart, batch by batch; one stays whole where a candidate's has another shape."""
+        apart: list[Pairs] = []
+        for index, pairs in zip(self._outputs, by_output, strict=True):
+            parts = self.parts.get(self._names[index])
+            if parts is None or any(x.shape != y.shape for x, y in pairs):
+                apart.append(pairs)
+            else:
+                split = [list(zip(parts.split(x), parts.split(y), strict=True)) for x, y in pairs]
+                apart += [list(part) for part in zip(*split, strict=True)]
+        return apart
 
     def _agreement(self, outputs: list[list[Array]]) -> float | None:
         if self._answers is None:
@@ -193,7 +217,9 @@ class OutputComparer:
         return after - before if next(iter(self._judgement.labelled)) in ERRORS else before - after
 
 
-def job_comparer(model: ir.Model, samples: Samples, context: Context) -> OutputComparer:
+def job_comparer(
+    model: ir.Model, samples: Samples, context: Context, *, apart: bool = False
+) -> OutputComparer:
     """Make what compares candidates with this float model by all that the job requires. Raises what it raises."""
     return OutputComparer(
         model,
@@ -202,36 +228,5 @@ def job_comparer(model: ir.Model, samples: Samples, context: Context) -> OutputC
         context.evaluation,
         context.target,
         agrees=context.require.min_agreement is not None,
+        apart=apart,
     )
-
-
-def _snr(pairs: list[tuple[Array, Array]]) -> float:
-    signal = noise = 0.0
-    for x, y in pairs:
-        if x.shape != y.shape:
-            return -EXACT_DB
-        a, b, _, broken = _pair(x, y)
-        if broken.any():
-            return -EXACT_DB
-        signal += float((a * a).sum())
-        noise += float(((a - b) ** 2).sum())
-    if noise == 0 or signal == 0:
-        return EXACT_DB if noise == 0 else -EXACT_DB
-    return float(np.clip(10 * np.log10(signal / noise), -EXACT_DB, EXACT_DB))
-
-
-def _cosine(pairs: list[tuple[Array, Array]]) -> float:
-    by_row: list[float] = []
-    for x, y in pairs:
-        if x.shape != y.shape:
-            return -1.0
-        a, b, _, broken = _pair(x, y)
-        if broken.any():
-            return -1.0
-        by_row += cosines(a, b)
-    return float(np.mean(by_row)) if by_row else 1.0
-
-
-def _pair(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
-    rows = len(x) if x.ndim > 1 else 1
-    return comparable(*(v.astype(np.float64).reshape(rows, -1) for v in (x, y)))

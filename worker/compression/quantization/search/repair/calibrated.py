@@ -8,8 +8,8 @@ from worker.compression.quantization.integer.static_preparation import StaticSet
 from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.smoothquant import smooth
 from worker.compression.quantization.search.output_error import OutputComparer
-from worker.compression.quantization.search.repair.apart import keep_sentinels_apart
 from worker.compression.quantization.search.repair.judge import Judge
+from worker.compression.quantization.search.repair.repair import repair
 from worker.compression.quantization.search.repair.repairs import Repair
 from worker.compression.quantization.search.repair.sentinels import marked_values
 from worker.compression.steps.context import Context
@@ -30,8 +30,7 @@ def calibrate(
     if settings.repair:
         static.spared.marked = marked_values(static.model)
     static.observe(report_progress)
-    judge = Judge(context, static.samples, comparer)
-    repairs = keep_sentinels_apart(static, judge) if settings.repair else []
+    repairs = repair(static, Judge(context, static.samples, comparer)) if settings.repair else []
     if settings.bias_correction:
         means = static.input_channels(ranges=False)
         static.means = {name: of_layer.mean for name, of_layer in means.items()}

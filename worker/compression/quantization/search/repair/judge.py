@@ -1,4 +1,4 @@
-"""Judges forms of a static model on calibration data that no range came from."""
+"""Judges forms of a static model on calibration data that no range of theirs came from."""
 
 from dataclasses import replace
 from typing import Final
@@ -6,16 +6,21 @@ from typing import Final
 import numpy as np
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.steps.context import Context
 
-MAX_JUDGED: Final = 32
-"""Samples."""
-MIN_JUDGED: Final = 4
-"""Of fewer rows that were not drawn, none are used: ranges are measured anew on the other rows of those that were."""
+MAX_JUDGED: Final = 16
+"""Samples to judge on."""
+MAX_MEASURED: Final = 64
+"""Samples that ranges come from while forms are compared: all by the same."""
+MAX_GLANCED: Final = 8
+"""Samples that say whether to look closer."""
 MIN_GAIN_DB: Final = 1.0
 """That a repair has to bring."""
+GOOD_DB: Final = 30.0
+"""Signal to noise from which on nothing is looked for."""
 
 
 class Judge:
@@ -24,33 +29,44 @@ class Judge:
     def __init__(self, context: Context, samples: Samples, comparer: OutputComparer | None = None) -> None:
         """`samples` are those that ranges come from; `comparer` has others, where the step keeps some apart."""
         self._context, self._comparer = context, comparer
-        self._judged, self._measured = (samples, None) if comparer else _apart(context, samples)
+        judged, measured = (samples, samples) if comparer else _apart(context, samples)
+        self._judged, self._measured = judged, measured.draw(MAX_MEASURED, context.seed)
+        self._forms: dict[int, tuple[GraphEdit, Static]] = {}
+
+    def is_good(self, static: Static) -> bool:
+        """Whether the outputs are `GOOD_DB` above their error as far as a few samples say. Raises what
+        `OutputComparer` raises."""
+        return self._comparing(static)(static.quantized(), MAX_GLANCED).snr_db >= GOOD_DB
 
     def snr_db(self, static: Static) -> float:
         """Quantize, and compare. Raises what `OutputComparer` raises."""
-        return self._comparing(static)(self._judged_form(static).quantized()).snr_db
+        return self._comparing(static)(self._form(static).quantized()).snr_db
 
     def _comparing(self, static: Static) -> OutputComparer:
         if self._comparer is None:
+            context = self._context
             self._comparer = OutputComparer(
-                static.model, self._judged, self._context.scratch, target=self._context.target
+                static.model, self._judged, context.scratch, target=context.target, apart=True
             )
         return self._comparer
 
-    def _judged_form(self, static: Static) -> Static:
-        """With ranges of those samples alone that nothing is judged on."""
-        if self._measured is None:
-            return static
-        return replace(static, samples=self._measured, distributions={}, _ranges={})
+    def _form(self, static: Static) -> Static:
+        """With ranges of those samples alone that nothing is judged on; measured once for each graph."""
+        edit, form = self._forms.get(id(static.edit), (None, None))
+        if edit is None or form is None:
+            form = replace(static, samples=self._measured, distributions={}, _ranges={})
+            self._forms[id(static.edit)] = static.edit, form
+        form.spared = static.spared
+        return form
 
 
-def _apart(context: Context, samples: Samples) -> tuple[Samples, Samples | None]:
-    """Rows to judge on, and the rest of the samples where those had to be taken from them."""
+def _apart(context: Context, samples: Samples) -> tuple[Samples, Samples]:
+    """Rows to judge on, and those of the samples that were not taken for it, where others were not to be had."""
     drawn = np.asarray(samples.rows)
     available = samples if context.calibration is None else context.calibration
     others = np.setdiff1d(np.asarray(available.rows), drawn)
-    if len(others) >= max(MIN_JUDGED, samples.fixed_batch or 1):
-        return available.with_rows(others).draw(MAX_JUDGED, context.seed), None
+    if len(others) >= max(MAX_GLANCED, samples.fixed_batch or 1):
+        return available.with_rows(others).draw(MAX_JUDGED, context.seed), samples
     judged = samples.draw(min(MAX_JUDGED, max(1, len(samples) // 4)), context.seed)
     rest = np.setdiff1d(drawn, np.asarray(judged.rows))
-    return judged, samples.with_rows(rest) if len(rest) >= max(1, samples.fixed_batch or 1) else None
+    return judged, samples.with_rows(rest) if len(rest) >= max(1, samples.fixed_batch or 1) else samples

@@ -1,0 +1,98 @@
+"""Evens out what is uneven by scales in the weights around it, where that was measured to help."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from worker.compression.ir.operator_sets import MATMULS_AND_CONV
+from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.preparation.scale_groups.even_out import even_out, factors_of
+from worker.compression.quantization.preparation.scale_groups.rules import label_channels
+from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
+from worker.compression.quantization.search.repair.repairs import Repair
+from worker.compression.quantization.search.repair.uneven import Uneven, see_channels
+
+FOLDED = "evened out by scales in the weights around"
+PUT_IN = "evened out by scales in the weights around, and a Mul where there were none"
+Cuts = frozenset[tuple[str, int]]
+Try = tuple[set[str], Cuts, str]
+"""Names of uneven values, where a Mul may be put in, and how that is called."""
+
+
+def even_channels(
+    static: Static,
+    uneven: Sequence[Uneven],
+    judge: Judge,
+    before: float,
+    ways: Sequence[Callable[[Static, Sequence[Uneven]], Iterator[Try]]],
+) -> list[Repair]:
+    """Change `static` in place, by the best that is tried, and answer what that brought; `before` is its signal to
+    noise."""
+    best: tuple[Static, float, str] | None = None
+    for names, cuts, remedy in chain.from_iterable(way(static, uneven) for way in ways):
+        evened = _evened(static, names, cuts)
+        if evened is None:
+            continue
+        reached = judge.snr_db(evened)
+        if reached >= (before if best is None else best[1]) + MIN_GAIN_DB:
+            best = evened, reached, remedy
+    if best is None:
+        return []
+    evened, after, remedy = best
+    evened.observe(lambda _: None)
+    static.become(evened)
+    return [Repair("channels", str(uneven[0].value.name), _cause(uneven), remedy, before, after)]
+
+
+def _cause(uneven: Sequence[Uneven]) -> str:
+    more = f" (others that are uneven: {len(uneven) - 1})" if len(uneven) > 1 else ""
+    return f"{uneven[0].words}{more}"
+
+
+def folded(_: Static, uneven: Sequence[Uneven]) -> Iterator[Try]:
+    """All that is uneven; the joins alone."""
+    names = {str(each.value.name) for each in uneven}
+    joins = {str(each.value.name) for each in uneven if each.joins}
+    yield names, frozenset(), FOLDED
+    if joins and joins != names:
+        yield joins, frozenset(), FOLDED
+
+
+def put_in(static: Static, uneven: Sequence[Uneven]) -> Iterator[Try]:
+    """All, with a Mul before Concats, and before layers too, whose data has no scale to be folded."""
+    names = {str(each.value.name) for each in uneven}
+    joins = {str(each.value.name) for each in uneven if each.joins}
+    if parts := _pinned_inputs(static, joins, "Concat"):
+        yield names, parts, PUT_IN
+    if layers := _pinned_inputs(static, names, *MATMULS_AND_CONV):
+        yield names, parts | layers, PUT_IN
+
+
+def _pinned_inputs(static: Static, names: Collection[str], *operators: str) -> Cuts:
+    """Inputs of such nodes all of whose channels keep their scale: of a Concat that is one of the uneven values, of
+    layers that are quantized and read one."""
+    labels, layers = label_channels(static.edit), set(static.selection().weighted)
+    classes = labels.classes()
+    pinned = labels.pinned(classes)
+    return frozenset(
+        (str(node.name), index)
+        for node in static.model.graph
+        if node.op_type in operators and (node in layers or node.outputs[0].name in names)
+        for index, value in enumerate(node.inputs[:1] if node in layers else node.inputs)
+        if value is not None
+        and (node not in layers or value.name in names)
+        and (value not in labels.of or pinned[classes[labels.of[value].labels]].all())
+    )
+
+
+def _evened(static: Static, names: Collection[str], cuts: Cuts) -> Static | None:
+    """A copy with even channels, of which no range is measured yet; None where no factor can be folded."""
+    edit = static.edit.on_clone()
+    labels = label_channels(edit, cuts)
+    evened = replace(static, edit=edit, distributions={}, means={}, spared=static.spared.copy(), _ranges={})
+    seen = see_channels(evened, labels)
+    factors = factors_of(labels, seen, {value for value in seen if value.name in names})
+    if not factors:
+        return None
+    even_out(edit, labels, factors)
+    return evened
