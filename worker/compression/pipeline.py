@@ -71,8 +71,8 @@ def compress(
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.hand_over(artifact_path, recipe, measured, materials)
         handed = None if package is None else hand_over(artifact_path, package, out_dir / ARTIFACT, materials)
-        size = None if handed is None else handed.written.size_bytes
-        report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials, size)
+        files = () if handed is None else handed.written.files
+        report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials, files)
         if handed is not None:
             report = handed.told_in(report, materials)
             report = report if loop is None else loop.told_in(report, handed.written, materials)

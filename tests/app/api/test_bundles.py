@@ -127,6 +127,29 @@ def test_a_job_that_waits_has_none(finished: tuple[Served, str], what: str) -> N
     assert (refused.status_code, refused.json()["code"]) == (409, "job_not_finished")
 
 
+def test_card_and_bill_of_a_package_name_its_graphs_and_its_zip_is_the_bundle(
+    finished: tuple[Served, str],
+) -> None:
+    api, job = finished
+    model = api.http.get(f"/v1/jobs/{job}").json()["model"]
+    asked = {"model": model, "recipe": {"steps": [{"kind": "palette"}]}}
+    packaged = api.http.post("/v1/jobs", json=asked).json()["id"]
+    size = {"before": 2, "after": 1, "ratio": 0.5}
+    graph = {"graph_sha256": "0" * 64, "size_bytes": size, "latency": [], "parity": []}
+    graphs = [graph | {"name": name, "file": f"{name}.onnx"} for name in ("decoder", "encoder")]
+    report = {**corpus()["Report"][0], "package": {"graphs": graphs, "shared_bytes": size}}
+    made = {"artifact_sha256": blob(api, SMALL), "artifact_bytes": len(SMALL)}
+    made["report_sha256"] = blob(api, json.dumps(report).encode())
+    api.finish(packaged, state="succeeded", outcome="unchecked", **made)
+    card = api.http.get(f"/v1/jobs/{packaged}/card").text
+    assert "'decoder': 'decoder.onnx', 'encoder': 'encoder.onnx'" in card
+    assert "model.onnx" not in card
+    properties = api.http.get(f"/v1/jobs/{packaged}/bom").json()["metadata"]["component"]["properties"]
+    assert {"name": "winnow:file", "value": "decoder.onnx, encoder.onnx"} in properties
+    refused = api.http.get(f"/v1/jobs/{packaged}/bundle")
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_artifact")
+
+
 @pytest.mark.parametrize("what", ["card", "bom", "bundle"])
 def test_a_report_of_another_version_is_no_fault_of_the_service(
     finished: tuple[Served, str], what: str

@@ -50,7 +50,7 @@ def _artifact(done: FinishedJob) -> dict[str, Any]:
         "job": done.id,
         "seed": str(report.seed),
         "recipe": steps,
-        "file": ARTIFACT,
+        "file": ARTIFACT if report.package is None else ", ".join(it.file for it in report.package.graphs),
         "size_bytes": str(report.size_bytes.after),
         "cpu": report.environment.cpu,
         "cpu_flags": " ".join(report.environment.cpu_flags),

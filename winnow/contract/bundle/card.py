@@ -8,7 +8,7 @@ from typing import Final
 from winnow.contract.bundle.front_matter import front_matter
 from winnow.contract.bundle.recipe_file import chooses_by_time, closed_recipe
 from winnow.contract.bundle.result import FinishedJob
-from winnow.contract.bundle.running import ways_to_run, zeros
+from winnow.contract.bundle.running import graphs_lines, ways_to_run, zeros
 from winnow.contract.report import ADVICE, Latency, Pair, Quality, Report
 from winnow.contract.units import asked_and_measured
 
@@ -120,6 +120,10 @@ def _made(done: FinishedJob) -> Iterator[str]:
 
 
 def _snippets(done: FinishedJob) -> Iterator[str]:
+    if (package := done.report.package) is not None:
+        yield "Of the artifact unpacked; each graph finds the weights that it shares beside it:"
+        yield _code("python", graphs_lines({graph.name: graph.file for graph in package.graphs}))
+        return
     latency = done.report.latency
     feed = (
         zeros(done.inputs, latency[0].shapes if latency else {})

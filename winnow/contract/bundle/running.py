@@ -30,6 +30,17 @@ def onnxruntime_lines(feed: str, provider: str = CPU) -> str:
     )
 
 
+def graphs_lines(files: Mapping[str, str]) -> str:
+    """The graphs of a package, by name and file, opened by ONNX Runtime: who runs them knows in which order."""
+    return "\n".join(
+        [
+            "import onnxruntime as ort",
+            f"files = {dict(files)!r}",
+            f"sessions = {{name: ort.InferenceSession(file, providers=[{CPU!r}]) for name, file in files.items()}}",
+        ]
+    )
+
+
 def openvino_lines(feed: str, target: Target) -> str:
     """By OpenVINO, fed with what `feed` is in Python."""
     return "\n".join(

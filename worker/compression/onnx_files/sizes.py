@@ -24,16 +24,19 @@ def sha256_of(path: Path) -> str:
 
 def bytes_of(*paths: Path) -> int:
     """Count the bytes of ONNX files with the external data that they name, once where several name the same."""
-    parts = dict.fromkeys(part for path in paths for part in _parts(path))
-    return sum(part.stat().st_size for part in parts)
+    return sum(part.stat().st_size for part in _parts(*paths))
 
 
-def compressed_bytes_of(path: Path) -> int:
+def compressed_bytes_of(*paths: Path) -> int:
     """Count the bytes of the same files as zstd, each by itself, as a download sends them."""
-    return sum(_compressed(part) for part in _parts(path))
+    return sum(map(_compressed, _parts(*paths)))
 
 
-def _parts(path: Path) -> list[Path]:
+def _parts(*paths: Path) -> list[Path]:
+    return [*dict.fromkeys(part for path in paths for part in _parts_of(path))]
+
+
+def _parts_of(path: Path) -> list[Path]:
     tensors = _get_all_tensors(without_raw_data(path))
     beside = {str(ExternalDataInfo(tensor).location) for tensor in tensors if uses_external_data(tensor)}
     return [path, *(path.parent / name for name in sorted(beside))]

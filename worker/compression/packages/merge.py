@@ -33,9 +33,9 @@ def merged(package: Package, path: Path, *, max_bytes: int) -> int:
     protos = [_prepared(graph, opset) for graph in package.graphs]
     whole = _side_by_side(protos)
     model = model_files.from_proto(whole, package.graphs[0].path.parent)
-    tidy(model)
     for graph in package.graphs:  # what is hashed
         _check_bytes(graph.path.name, _weights(model, graph.prefix), max_bytes)
+    tidy(model)
     NameOnce()(model)  # bodies beside each other may use the same names
     shared = _share(model, package)
     _check_bytes("The package", _weights(model), max_bytes)

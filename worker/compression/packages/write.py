@@ -7,7 +7,7 @@ else of a graph is in its own file. The archive is the same for the same graphs:
 import hashlib
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -45,16 +45,26 @@ class WrittenPackage:
     size_bytes: int
     shared_bytes: int
 
+    @property
+    def files(self) -> list[Path]:
+        """The graphs', beside the weights that they share."""
+        return [graph.path for graph in self.graphs]
+
 
 def write_package(whole: Path, package: Package, folder: Path, target: Path) -> WrittenPackage:
     """Split the one graph into the package's, write them into `folder`, which is made here, and all of it as the zip
     `target`."""
     folder.mkdir()
     model = onnx.load(str(whole), load_external_data=False)
+    weights = _taken_out(model)
     parts = {graph: split(model, graph) for graph in package.graphs}
     with (folder / SHARED).open("wb") as file:
-        _move_shared(list(parts.values()), file)
-    written = [_written(part, folder / graph.path.name, graph, model) for graph, part in parts.items()]
+        places = _store_shared([*parts.values()], weights, file)
+    written = []
+    for graph in package.graphs:  # the weights of one at a time
+        part = parts.pop(graph)
+        _put_back(part, weights, places)
+        written.append(_written(part, folder / graph.path.name, graph, model))
     shared = (folder / SHARED).stat().st_size
     if not shared:
         (folder / SHARED).unlink()
@@ -64,33 +74,55 @@ def write_package(whole: Path, package: Package, folder: Path, target: Path) -> 
     return WrittenPackage(written, bytes_of(*files), shared)
 
 
-def _move_shared(models: Sequence[onnx.ModelProto], file: IO[bytes]) -> None:
-    """Write weights that stand more than once into the file, once each, and leave where they are in their place."""
-    counts = Counter(digest for model in models for _, digest in _weights(model))
-    places: dict[bytes, int] = {}
-    for model in models:
-        for tensor, digest in _weights(model):
-            if counts[digest] < 2:
-                continue
-            if digest not in places:
-                file.write(bytes(-file.tell() % ALIGNMENT))
-                places[digest] = file.tell()
-                file.write(tensor.raw_data)
-            _refer(tensor, places[digest])
-
-
-def _weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, bytes]]:
+def _taken_out(model: onnx.ModelProto) -> dict[str, bytes]:
+    """Take the large weights out, each once, and leave the SHA-256 of their bytes in their place."""
+    weights: dict[str, bytes] = {}
     for tensor in model.graph.initializer:
         if len(tensor.raw_data) >= MIN_SHARED_BYTES:
-            yield tensor, hashlib.sha256(tensor.raw_data).digest()
+            digest = hashlib.sha256(tensor.raw_data).hexdigest()
+            weights.setdefault(digest, tensor.raw_data)
+            _refer(tensor, location=digest)
+    return weights
 
 
-def _refer(tensor: onnx.TensorProto, offset: int) -> None:
-    length = len(tensor.raw_data)
+def _store_shared(
+    models: Sequence[onnx.ModelProto], weights: Mapping[str, bytes], file: IO[bytes]
+) -> dict[str, int]:
+    """Write weights that stand more than once into the file, once each. Returns where each is."""
+    counts = Counter(digest for model in models for _, digest in _weights(model))
+    places: dict[str, int] = {}
+    for digest in (digest for digest, count in counts.items() if count > 1):
+        file.write(bytes(-file.tell() % ALIGNMENT))
+        places[digest] = file.tell()
+        file.write(weights[digest])
+    return places
+
+
+def _put_back(model: onnx.ModelProto, weights: Mapping[str, bytes], places: Mapping[str, int]) -> None:
+    """Put weights into the model again, or where they are in the file that graphs share."""
+    for tensor, digest in _weights(model):
+        content = weights[digest]
+        if digest in places:
+            _refer(tensor, location=SHARED, offset=places[digest], length=len(content))
+        else:
+            tensor.ClearField("data_location")
+            tensor.ClearField("external_data")
+            tensor.raw_data = content
+
+
+def _weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, str]]:
+    """The weights that were taken out, and their hashes."""
+    for tensor in model.graph.initializer:
+        if tensor.external_data:
+            yield tensor, tensor.external_data[0].value
+
+
+def _refer(tensor: onnx.TensorProto, **where: object) -> None:
     tensor.ClearField("raw_data")
+    tensor.ClearField("external_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", SHARED), ("offset", str(offset)), ("length", str(length))):
-        tensor.external_data.add(key=key, value=value)
+    for key, value in where.items():
+        tensor.external_data.add(key=key, value=str(value))
 
 
 def _written(part: onnx.ModelProto, path: Path, graph: PackagedFile, whole: onnx.ModelProto) -> WrittenGraph:

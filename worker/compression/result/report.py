@@ -1,6 +1,7 @@
 """The report: what was done and what was measured, and the facts of both that go into the artifact."""
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -39,12 +40,13 @@ def assemble(
     steps: list[StepReport],
     measured: Comparison,
     materials: Materials,
-    handed_over_bytes: int | None = None,
+    handed_over: Sequence[Path] = (),
 ) -> Report:
     """Make the report of the file `artifact`, whose graph this is; causes of what is not met are not in it yet.
-    `handed_over_bytes`: what is handed over in its place takes so many."""
+    `handed_over`: the graphs of a package that are in its place."""
     options, split = materials.options, materials.data.split
-    size = pair_of(upload.size_bytes, handed_over_bytes or bytes_of(artifact))
+    files = handed_over or [artifact]
+    size = pair_of(upload.size_bytes, bytes_of(*files))
     shapes = measured.shapes
     figures: dict[str, Any] = {
         "quality": measured.quality,
@@ -72,7 +74,7 @@ def assemble(
         seed=options.seed,
         opset=pair_of(opset_of(before), opset_of(graph)),
         size_bytes=size,
-        compressed_bytes=pair_of(compressed_bytes_of(upload.path), compressed_bytes_of(artifact)),
+        compressed_bytes=pair_of(compressed_bytes_of(*upload.files), compressed_bytes_of(*files)),
         tidied_bytes=upload.tidied_bytes,
         parameters=pair_of(cost.parameters(before), cost.parameters(graph)),
         macs=_pair(cost.macs(before, shapes), cost.macs(graph, shapes)),

@@ -69,6 +69,11 @@ class Upload:
     as_is: bool = False
     package: Package | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """The graph as it came, of a package each."""
+        return [self.path] if self.package is None else [graph.path for graph in self.package.graphs]
+
     def for_steps(self, steps: Sequence[AnyStep], data: Data, scratch: Path) -> "Upload":
         """The same as the steps work on it: with the sizes that they fix, as it is where they lose nothing, and of a
         choice between networks the branch which the data's constants take.

@@ -10,7 +10,7 @@ import pytest
 from tests.support.asked import latency
 from tests.support.graphs import cnn
 from tests.support.openvino import needs_openvino
-from winnow.contract.bundle.running import ways_to_run, zeros
+from winnow.contract.bundle.running import graphs_lines, ways_to_run, zeros
 from winnow.contract.model import TensorSpec
 
 FEED = zeros([TensorSpec(name="image", dtype="float32", shape=["N", 3, 8, 8])], {"image": [2, 3, 8, 8]})
@@ -50,3 +50,15 @@ def test_the_lines_run_and_answer_alike(tmp_path: Path, monkeypatch: pytest.Monk
     (expected,) = session.run(None, {"image": np.zeros((2, 3, 8, 8), np.float32)})
     np.testing.assert_array_equal(ours, expected)
     np.testing.assert_allclose(theirs, expected, atol=1e-4)
+
+
+def test_the_graphs_of_a_package_are_opened_by_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx.save(cnn(), tmp_path / "encoder.onnx")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(graphs_lines({"encoder": "encoder.onnx"}), names)
+    sessions = names["sessions"]
+    assert isinstance(sessions, dict)
+    assert [value.name for value in sessions["encoder"].get_inputs()] == ["image"]

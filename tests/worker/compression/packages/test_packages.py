@@ -311,3 +311,18 @@ def test_weights_in_branches_are_quantized_as_the_one_that_they_are(
     for flag in (True, False):
         fed = {**feeds(), "flag": np.array([flag])}
         assert largest_difference(run(models["merged.onnx"], fed), run(files["merged.onnx"], fed)) < 0.1
+
+
+def test_a_weight_of_many_graphs_is_written_once_and_one_of_a_single_graph_stays_in_it(
+    tmp_path: Path,
+) -> None:
+    models = {f"g{number}.onnx": nets.encoder() for number in range(3)} | {
+        "own.onnx": nets.encoder(2 * nets.SHARED)
+    }
+    path, package = package_of(nets.zipped(tmp_path / "p.zip", models), tmp_path / "s")
+    written = write_package(path, package, tmp_path / "out", tmp_path / "out.zip")
+    assert written.shared_bytes == nets.SHARED.nbytes
+    own = onnx.load(str(tmp_path / "out" / "own.onnx"), load_external_data=False).graph.initializer[0]
+    assert (own.raw_data, len(own.external_data)) == ((2 * nets.SHARED).tobytes(), 0)
+    for name, model in models.items():
+        np.testing.assert_array_equal(run(tmp_path / "out" / name, feeds())[0], run(model, feeds())[0])

@@ -15,12 +15,14 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.values import all_nodes
-from worker.compression.measure.arithmetic.kernels import INTEGER, OTHER, Kernel
+from worker.compression.measure.arithmetic.kernels import INTEGER, OTHER, Kernel, TooLarge
 from worker.compression.measure.arithmetic.nbits_products import computes_in_integers
 from worker.compression.measure.arithmetic.work import macs_of
 from worker.compression.runtime.node_times import KERNEL
 from worker.compression.runtime.session import CPU, open_session
 
+MAX_PROFILE_BYTES: Final = 32 << 20
+"""As Python objects it takes ten times as many."""
 FLOATS: Final = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16", "double": "float64"}
 """As profiles call them."""
 BYTES: Final = frozenset({"int8", "uint8", "int4", "uint4"})
@@ -60,11 +62,17 @@ class Run:
 def kernels_of_onnxruntime(
     model: Path, folder: Path, feed: Mapping[str, np.ndarray], threads: int, providers: Sequence[str]
 ) -> list[Kernel]:
-    """Load a `named_copy` as it is measured, run it once, and tell its nodes apart. Raises what ONNX Runtime raises."""
+    """Load a `named_copy` as it is measured, run it once, and tell its nodes apart. Raises `TooLarge`, and
+    what ONNX Runtime raises."""
     optimized = folder / "optimized.onnx"
     session = open_session(model, threads, providers, folder / "profile", optimized)
     session.run(None, feed)
-    runs = list(_runs(Path(session.end_profiling())))
+    profile = Path(session.end_profiling())
+    if profile.stat().st_size > MAX_PROFILE_BYTES:
+        raise TooLarge(
+            "What a graph is computed in is not looked at where a run has so many nodes, in loops perhaps."
+        )
+    runs = list(_runs(profile))
     graph = ir.load(optimized)
     for value in graph.graph.inputs:
         value.shape = ir.Shape(feed[str(value.name)].shape)

@@ -12,6 +12,10 @@ OTHER: Final = "other"
 """Precisions that are no type of floats."""
 
 
+class TooLarge(Exception):
+    """More than is looked at. The message is a sentence for the user."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One node as the runtime has it. `precision`: `INTEGER`, `OTHER`, or the type of floats that it computes in.

@@ -11,7 +11,7 @@ from winnow.contract.target import OPENVINO_ARITHMETIC
 from worker.compression.data.samples import Samples
 from worker.compression.measure.arithmetic.by_execution_graph import kernels_of_openvino
 from worker.compression.measure.arithmetic.by_profile import kernels_of_onnxruntime
-from worker.compression.measure.arithmetic.kernels import shares
+from worker.compression.measure.arithmetic.kernels import TooLarge, shares
 from worker.compression.measure.arithmetic.named_copy import named_copy
 from worker.compression.measure.arithmetic.words import in_words
 from worker.compression.measure.feeds import benchmark_feed
@@ -39,7 +39,7 @@ def measure_arithmetic(
     for network in pair:
         try:
             told.append(_kernels(network, feed, threads, pair[1].file.parent))
-        except _TooLarge as too_large:
+        except TooLarge as too_large:
             told.append(None)
             why.append(str(too_large))
         except Exception as error:  # the runtimes' own errors have no common base
@@ -52,13 +52,9 @@ def measure_arithmetic(
     return Arithmetic(runtime=runtime, before=before, after=after, says=says)
 
 
-class _TooLarge(Exception):
-    """The message is a sentence for the user."""
-
-
 def _kernels(network: Network, feed: Feed, threads: int, folder: Path) -> Kernels:
     if bytes_of(network.file) > MAX_BYTES:
-        raise _TooLarge(f"What files of more than {MAX_BYTES} bytes are computed in is not looked at.")
+        raise TooLarge(f"What files of more than {MAX_BYTES} bytes are computed in is not looked at.")
     fitted = network.fit(feed)
     with TemporaryDirectory(dir=folder) as name:
         graph, path = named_copy(network.file, Path(name))

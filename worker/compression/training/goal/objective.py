@@ -150,8 +150,9 @@ class Objective(nn.Module):
             return None
         chosen, labels = self.student.read(student).argmax(1), batch.labels
         if labels is not None and not labels.is_floating_point() and labels.numel() == chosen.numel():
-            labelled = labels.view(chosen.shape) != UNLABELLED
-            name, wanted, chosen = "top1", labels.view(chosen.shape)[labelled], chosen[labelled]
+            classes = labels.long().view(chosen.shape)  # in uint8, -1 is 255
+            labelled = classes != UNLABELLED
+            name, wanted, chosen = "top1", classes[labelled], chosen[labelled]
         elif self.teacher is not None and self.teacher.value in teacher:
             name, wanted = "agreement", self.teacher.read(teacher).argmax(1)
         else:

@@ -15,6 +15,7 @@ from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Float16, Int8Dynamic, Int8Static, WeightOnly
 from winnow.contract.target import Target
 from worker.compression.apply import apply
+from worker.compression.measure.arithmetic import by_profile
 from worker.compression.measure.arithmetic import measure as measuring
 from worker.compression.measure.arithmetic.measure import measure_arithmetic
 from worker.compression.measure.network import Network
@@ -148,4 +149,7 @@ def test_what_cannot_be_told_costs_nothing_and_says_so(
     assert told(digits_net(), digits_net(), tmp_path, ORT).says == (
         "What files of more than 1 bytes are computed in is not looked at."
     )
+    monkeypatch.undo()
+    monkeypatch.setattr(by_profile, "MAX_PROFILE_BYTES", 1)
+    assert "so many nodes" in told(digits_net(), digits_net(), tmp_path, ORT).says
     assert sorted(path.name for path in tmp_path.iterdir()) == ["after.onnx", "before.onnx"]

@@ -74,6 +74,14 @@ def test_samples_without_a_label_learn_from_the_teacher_alone() -> None:
     assert (found.name, found.count) == ("top1", 4)
 
 
+def test_class_255_of_labels_in_one_byte_is_a_label() -> None:
+    student = {"logits": torch.eye(3, 256).roll(-1, 1)}
+    objective = Objective(LossWeights(soft=1), HEAD, HEAD)
+    found = objective.count_matches(student, student, batch(torch.tensor([255, 0, 9], dtype=torch.uint8)))
+    assert found is not None
+    assert (found.name, found.matches, found.count) == ("top1", 2, 3)
+
+
 def test_right_answers_are_counted_against_labels_else_the_teacher() -> None:
     student = {"logits": torch.eye(4, 10)}
     objective = Objective(LossWeights(soft=1), HEAD, HEAD)
