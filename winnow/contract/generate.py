@@ -1,12 +1,21 @@
 """How a package answers token by token: what a job says of the loop."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from winnow.contract.base import RequestModel
 
 MAX_TOKENS: Final = 1024
+EXAMPLE: Final[dict[str, Any]] = {
+    "start_token": 0,
+    "end_token": 1,
+    "max_tokens": 32,
+    "first": "decoder",
+    "then": "decoder_with_past",
+    "feeds": {"encoder.last_hidden_state": "decoder.encoder_hidden_states"},
+}
+"""Of an encoder-decoder as Hugging Face exports it."""
 Place = Annotated[str, Field(min_length=3, max_length=400)]
 """`graph.output` or `graph.input`."""
 Graph = Annotated[str, Field(min_length=1, max_length=64)]

@@ -12,6 +12,7 @@ from winnow.contract.data_uses import DataUses
 from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
+from winnow.contract.generate import EXAMPLE as GENERATE
 from winnow.contract.generate import Generate
 from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.pinning import PINNED
@@ -120,6 +121,7 @@ class JobSettings(RequestModel):
         default=None,
         description="How a package of several graphs answers token by token: its steps are calibrated on that loop, "
         "and it is run before and after; null for not at all.",
+        examples=[GENERATE],
     )
     explain: bool = Field(
         default=False,
@@ -280,7 +282,9 @@ class Job(ResponseModel):
     )
     limits: Limits = Field(description="When an attempt is stopped.")
     generate: Generate | None = Field(
-        default=None, description="How a package answers token by token; null where that is not asked."
+        default=None,
+        description="How a package answers token by token; null where that is not asked.",
+        examples=[GENERATE],
     )
     explain: bool = Field(
         default=False, description="Whether both models are also compared in what they look at."

@@ -1,11 +1,13 @@
 import base64
 import hashlib
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from winnow.client.errors import UnusableFile
-from winnow.client.files import FileBody, sha256_of
+from winnow.client.files import FileBody, is_package, sha256_of
 
 
 def test_a_body_reads_the_file_each_time_it_is_sent(tmp_path: Path) -> None:
@@ -49,3 +51,28 @@ def test_a_file_that_changes_while_it_is_sent_is_noticed(tmp_path: Path, size: i
     path.write_bytes(bytes(size))
     with pytest.raises(UnusableFile, match="changed"):
         list(body)
+
+
+@pytest.mark.parametrize(
+    ("names", "several"),
+    [
+        (["a.onnx", "b.ONNX"], True),
+        (["onnx/a.onnx", "onnx/b.onnx", "config.json"], True),
+        (["a.onnx", "weights.bin"], False),
+        (["m/a.onnx", "__MACOSX/m/._a.onnx"], False),
+        ([], False),
+    ],
+)
+def test_an_archive_of_several_graphs_is_a_package(tmp_path: Path, names: list[str], several: bool) -> None:
+    packed, plain = tmp_path / "model.zip", tmp_path / "model.tar"
+    with zipfile.ZipFile(packed, "w") as archive, tarfile.open(plain, "w") as tar:
+        for name in names:
+            archive.writestr(name, b"x")
+            tar.addfile(tarfile.TarInfo(name))
+    assert is_package(packed) is is_package(plain) is several
+
+
+def test_what_is_no_archive_is_no_package(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a")
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 cut")
+    assert not any(is_package(tmp_path / name) for name in ("model.onnx", "cut.zip", "missing"))

@@ -25,15 +25,15 @@ MAX_STEP: Final = 8
 
 
 def captured(data: Data, generation: Generation, materials: Materials) -> Data:
-    """The data with an array for each input of each graph, in files of the scratch folder. The training part, which no
-    step of a package reads, is left out.
+    """The data with an array for each input of each graph, in files of the scratch folder: what calibrates and what
+    judges. Other parts no step of a package reads.
 
     Raises what `open_samples` raises, and `model_does_not_run` where the loop does not.
     """
     capture = Capture(generation, materials, generation.original())
-    parts = {name: getattr(data, name) for name in ("calibration", "evaluation", "selection", "whole")}
-    made = {name: capture.of(source, name) for name, source in parts.items() if source is not None}
-    return replace(data, training=None, **made)
+    calibration = data.calibration and capture.of(data.calibration, "calibration")
+    evaluation = data.evaluation and capture.of(data.evaluation, "evaluation")
+    return replace(data, calibration=calibration, evaluation=evaluation, training=None, selection=None)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Capture:
     @property
     def step(self) -> int:
         """The run of `then` that is kept, from 1: in the middle of an answer."""
-        return max(1, min(MAX_STEP, self.generation.asked.max_tokens // 2))
+        return max(1, min(MAX_STEP, self.generation.settings.max_tokens // 2))
 
     def of(self, source: Source, name: str) -> Source:
         """Rows captured of one source. Its labels stay behind: they are of whole answers, which no single run gives."""

@@ -39,13 +39,14 @@ class Generations:
     materials: Materials
 
     def report(self) -> GenerationReport:
-        asked, threads = self.generation.asked, self.materials.options.benchmark.thread_counts[0]
+        settings, threads = self.generation.settings, self.materials.options.benchmark.thread_counts[0]
         pair = self._loops(None)
         answers = [
-            [loop.tokens(feeds, asked.max_tokens, asked.end_token) for feeds, _ in self.rows] for loop in pair
+            [loop.tokens(feeds, settings.max_tokens, settings.end_token) for feeds, _ in self.rows]
+            for loop in pair
         ]
         before, after = answers
-        perplexities = [perplexity(loop, self.rows, asked.end_token) for loop in pair]
+        perplexities = [perplexity(loop, self.rows, settings.end_token) for loop in pair]
         turns = self._timed(self._loops(threads))
         untold = turns.untold(1, self.materials.options.seed)
         speedup, bounds = (None, None) if untold else turns.speedup(1, self.materials.options.seed)
@@ -58,7 +59,7 @@ class Generations:
             perplexity=pair_of(*known) if len(known) == len(pair) else None,
             tokens_per_second=None
             if untold
-            else pair_of(*(asked.max_tokens / (ms / 1e3) for ms in _medians(turns))),
+            else pair_of(*(settings.max_tokens / (ms / 1e3) for ms in _medians(turns))),
             speedup=speedup,
             speedup_interval=bounds,
             untold=untold,
@@ -98,7 +99,7 @@ class Generations:
         times = []
         for feeds in samples:
             begun = perf_counter_ns()
-            loop.tokens(feeds, self.generation.asked.max_tokens, None)
+            loop.tokens(feeds, self.generation.settings.max_tokens, None)
             times.append((perf_counter_ns() - begun) / 1e6)
         return times
 

@@ -26,18 +26,18 @@ ORIGINAL, COMPRESSED = "the original", "the compressed package"
 class Generation:
     """How the package of a job generates. `inputs` are all of the one graph, `roots` those that data is given for."""
 
-    asked: Generate
+    settings: Generate
     plan: GenerationPlan
     package: Package
     inputs: list[TensorSpec]
 
     @classmethod
-    def of(cls, asked: Generate, package: Package, materials: Materials) -> "Generation":
+    def of(cls, settings: Generate, package: Package, materials: Materials) -> "Generation":
         """Raises what `plan_of` raises."""
         model = materials.upload.normal_form
         inputs = inputs_of(model)
         graphs = graphs_of(package, inputs, outputs_of(model), ())
-        return cls(asked, plan_of(asked, graphs), package, inputs)
+        return cls(settings, plan_of(settings, graphs), package, inputs)
 
     @property
     def roots(self) -> list[TensorSpec]:
@@ -49,7 +49,7 @@ class Generation:
         return self.loop({graph.name: graph.path for graph in self.package.graphs}, ORIGINAL, threads)
 
     def loop(self, files: dict[str, Path], role: str, threads: int | None = None) -> Loop:
-        return Loop.opened(self.plan, files, self.asked.start_token, threads or usable_threads(), role)
+        return Loop.opened(self.plan, files, self.settings.start_token, threads or usable_threads(), role)
 
     def samples(self, source: Source, materials: Materials) -> Samples:
         """The rows of the data, fed into the inputs that it is needed for. Raises what `open_samples` raises."""
