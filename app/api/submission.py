@@ -30,7 +30,7 @@ from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import check_needed_data, path_of, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.search import Space
-from winnow.contract.target_rules.refusal import refuse_what_cannot_run
+from winnow.contract.target_rules.refusal import refuse_what_cannot_run, refuse_what_is_not_taken
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ def look_through(refusals: Refusals, parts: Parts, owner: str, request: JobReque
         if request.model in models:
             steps = getattr(request.recipe, "steps", ())
             refuse_what_cannot_run(request.target, models[request.model].graph, steps)
+    with refusals:
+        refuse_what_is_not_taken(request.target, getattr(request.recipe, "steps", ()))
     facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
     with refusals:
         if request.model in models:

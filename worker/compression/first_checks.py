@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import AnyStep
 from winnow.contract.target import Target
-from winnow.contract.target_rules.refusal import refuse_what_cannot_run
+from winnow.contract.target_rules.refusal import refuse_what_cannot_run, refuse_what_is_not_taken
 from worker.compression.apply import check
 from worker.compression.graph.facts.checked import checked_graph
 from worker.compression.graph.facts.facts import inputs_of
@@ -28,6 +28,7 @@ def check_job(steps: Sequence[AnyStep], materials: Materials) -> None:
     _check_target(materials.options.target)
     if (target := materials.options.checked) is not None:  # also where inspection kept no graph
         refuse_what_cannot_run(target, checked_graph(upload.normal_form), steps)
+        refuse_what_is_not_taken(target, steps)
     check_types(upload.float32, upload.float_types, steps)
     for source in (materials.data.calibration, materials.data.evaluation):
         materials.samples(source)

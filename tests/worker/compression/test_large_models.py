@@ -103,8 +103,11 @@ def test_what_is_refused_apart_is_refused_here(
         {"kind": "int8_dynamic"},
         {"kind": "float16"},
         {"kind": "bfloat16"},
+        {"kind": "palette", "colors": 4},
+        {"kind": "sparsity", "criterion": "magnitude", "sparsity": 0.5},
+        {"kind": "simplify"},
     ],
-    ids=lambda step: step["kind"],
+    ids=lambda step: "-".join(str(value) for value in step.values()),
 )
 def test_a_layer_at_a_time_is_in_memory(step: dict[str, object], tmp_path: Path) -> None:
     """201 MB of weights, taken for a large model, the largest 17 MB: at most 1.5 times that and 100 MB more than after
@@ -120,6 +123,7 @@ def test_a_layer_at_a_time_is_in_memory(step: dict[str, object], tmp_path: Path)
         "from worker.compression.upload import upload\n"
         "upload.LARGE_BYTES = 2**27\n"
         "from worker.compression.half_precision import float16; float16.MAX_HELD_BYTES = 2**27\n"
+        "from worker.compression.simplify import simplify; simplify.MAX_COMPARED_BYTES = 2**27\n"
         f"recipe = Recipe.model_validate({{'steps': [{step!r}]}})\n"
         "benchmark = Benchmark(rounds=9, shapes={'x': [1, 4, 1024]})\n"
         "asked = Options(benchmark=benchmark, extent=Extent(times=False, weighs=False))\n"

@@ -465,12 +465,22 @@ def test_a_target_of_rules_that_cannot_run_the_model_is_refused_before_any_work(
     assert "leaves" in problem.detail
 
 
+def test_a_step_that_writes_only_what_a_target_of_rules_does_not_take_is_refused_before_any_work(
+    files: Digits, tmp_path: Path
+) -> None:
+    asked = replace(options(), checked="tensorrt")
+    with pytest.raises(Refusal, match="tensorrt takes no DynamicQuantizeLinear") as refused:
+        compress(files.model, recipe("int8_dynamic"), data(files), tmp_path, options=asked)
+    assert refused.value.problem.field == "recipe.steps.0"
+
+
 def test_a_result_that_a_target_of_rules_refuses_is_not_accepted_and_not_recommended(
     files: Digits, tmp_path: Path
 ) -> None:
-    """TensorRT takes no DynamicQuantizeLinear."""
+    """TensorRT takes no zero points but 0, which this step's own target has."""
     asked = replace(options(max_metric_drop=0.5), checked="tensorrt")
-    report = compress(files.model, recipe("int8_dynamic"), data(files), tmp_path, options=asked)
+    step = Recipe.model_validate({"steps": [{"kind": "int8_static", "target": "cpu_vnni"}]})
+    report = compress(files.model, step, data(files), tmp_path, options=asked)
     assert report.target is not None
     assert not report.target.after.runs
     missed = {entry.name: entry.why for entry in report.requirements if not entry.met}

@@ -1,5 +1,6 @@
 """Write tensors to a file as they are made, and map them from it: what is finished takes no memory."""
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -30,16 +31,24 @@ class MappedTensors:
         content = array if stored_dtype.bitwidth >= 8 else _two_in_a_byte(array)
         if content.nbytes <= MAX_IN_MEMORY_BYTES:
             return ir.tensor(array if dtype is None else array.astype(dtype.numpy()), name=name)
+        return self.append_parts(name, [content], stored_dtype, array.shape)
+
+    def append_parts(
+        self, name: str, parts: Iterable[npt.NDArray[Any]], dtype: ir.DataType, shape: Sequence[int]
+    ) -> ir.ExternalTensor:
+        """Write a tensor of this type and shape part by part, each when it is made, in the order of its numbers."""
         with self._path.open("ab") as file:
             file.write(b"\0" * (-file.tell() % PAGE_BYTES))
             offset = file.tell()
-            np.ascontiguousarray(content).tofile(file)
+            for part in parts:
+                np.ascontiguousarray(part).tofile(file)
+            size = file.tell() - offset
         return ir.ExternalTensor(
             self._path.name,
             offset,
-            content.nbytes,
-            stored_dtype,
-            shape=ir.Shape(array.shape),
+            size,
+            dtype,
+            shape=ir.Shape(shape),
             name=name,
             base_dir=self._path.parent,
         )
@@ -59,9 +68,14 @@ def release(value: ir.Value) -> None:
 
     While there are views of it, it stays mapped.
     """
-    if isinstance(value.const_value, ir.ExternalTensor):
+    let_go(value.const_value)
+
+
+def let_go(tensor: ir.TensorProtocol | None) -> None:
+    """Unmap its file in the same way."""
+    if isinstance(tensor, ir.ExternalTensor):
         with suppress(BufferError):
-            value.const_value.release()
+            tensor.release()
 
 
 def _two_in_a_byte(codes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import excluded
 from worker.compression.ir.values import all_nodes, array_of, input_at, required_input, tensor_of
 from worker.compression.layers.im2col import Window, patches
@@ -85,10 +86,13 @@ class Linear:
         """Copy the weight as a matrix, float32 [groups, out, in]."""
         return np.array(self.laid_out(array_of(self.weight)), np.float32, order="C")
 
-    def put(self, matrix: Array) -> None:
-        """Replace the weight by a matrix of the same shape."""
+    def put(self, matrix: Array, spill: MappedTensors | None = None) -> None:
+        """Replace the weight by a matrix of the same shape, which goes through `spill`, where there is one."""
         stored = np.ascontiguousarray(self.stored(matrix), np.float32)
-        self.weight.const_value = ir.tensor(stored, name=self.weight.name)
+        name = str(self.weight.name)
+        self.weight.const_value = (
+            ir.tensor(stored, name=name) if spill is None else spill.append(name, stored)
+        )
 
     def laid_out(self, stored: Array) -> Array:
         """Lay out an array of the weight's shape as the matrix is: [groups, out, in]."""

@@ -18,8 +18,8 @@ from worker.compression.onnx_files import single_file
 from worker.compression.onnx_files.densify import densify
 from worker.compression.onnx_files.inlining import inline
 from worker.compression.onnx_files.signature import open_dimensions
-from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames, make_compact
-from worker.compression.weight_storage.smallest_form import Packing, pack
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
+from worker.compression.weight_storage.smallest_form import Packing
 from worker.compression.weight_storage.unpacking import unpack
 
 log = logging.getLogger(__name__)
@@ -84,22 +84,25 @@ def save_single_file(model: ir.Model, path: Path, upload: UploadNames | None = N
 
 
 def save_packed(model: ir.Model, path: Path, upload: UploadNames = NO_UPLOAD_NAMES) -> Packing:
-    """Write the model as one `.onnx`, compact, each tensor in its smallest form. Raises like `save_single_file`."""
-    _check_fits_one_file(model)
-    proto = ir.to_proto(external_data.load_to_model(model))
-    make_compact(proto, upload)
-    packing = pack(proto)
-    path.write_bytes(proto.SerializeToString())
-    return packing
+    """Write the model as one `.onnx`, compact, each tensor in its smallest form, one after the other. Raises `Refusal`
+    `step_failed` when they do not fit into one file even so."""
+    try:
+        return single_file.write_packed(model, path, upload)
+    except single_file.TooLarge as error:
+        raise _too_large(int(error.args[0])) from error
 
 
 def _check_fits_one_file(model: ir.Model) -> None:
     if (size := weight_bytes(model)) >= MAX_SINGLE_FILE_BYTES:
-        raise Refusal(
-            "step_failed",
-            f"The result has {size} bytes of weights, and one ONNX file holds less than 2 GiB. "
-            "Add a step that makes it smaller (int8, float16).",
-        )
+        raise _too_large(size)
+
+
+def _too_large(size: int) -> Refusal:
+    return Refusal(
+        "step_failed",
+        f"The result has {size} bytes of weights, and one ONNX file holds less than 2 GiB. "
+        "Add a step that makes it smaller (int8, float16).",
+    )
 
 
 def _name_default_domain(proto: onnx.ModelProto) -> None:

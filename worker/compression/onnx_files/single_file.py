@@ -9,17 +9,28 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import onnx
 import onnx_ir as ir
 
 from winnow.contract.wire import WITH_LENGTH, fields
+from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.onnx_files.without_weights import MAX_KEPT_BYTES, without_weights
 from worker.compression.weight_storage.drop_defaults import UploadNames, make_compact
+from worker.compression.weight_storage.elsewhere import Elsewhere, external_bytes
+from worker.compression.weight_storage.smallest_form import Packing, pack
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 """Numbers of the fields in ModelProto, GraphProto and TensorProto."""
+
+
+MAX_BYTES: Final = 2**31 - 1
+"""A protobuf message ends here."""
+
+
+class TooLarge(Exception):
+    """The file would have more than `MAX_BYTES`; the argument is how many."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,10 @@ class _File:
         sizes = self.sizes.values()
         return len(self.graph) + sum(len(_prefix(INITIALIZER, size)) + size for size in sizes)
 
+    @property
+    def bytes(self) -> int:
+        return len(self.model) + len(_prefix(GRAPH, self.graph_bytes)) + self.graph_bytes
+
 
 def write(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None:
     """Write the model with all weights inside; together with the graph they have to be less than 2 GiB. Weights may be
@@ -48,7 +63,26 @@ def write(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Non
 
     With the names of the upload the file says what it has to and no more (`drop_defaults`).
     """
-    parts = _file(model, upload)
+    _write(_file(model, upload), path)
+
+
+def write_packed(model: ir.Model, path: Path, upload: UploadNames) -> Packing:
+    """Write the model compact and each tensor in its smallest form; weights, which may be mapped from files and more
+    than fit into one, are read and packed one at a time. Raises `TooLarge`."""
+    proto, weights = _message(model, upload)
+    aside = path.with_name(f"{path.name}.packed")
+    try:
+        packing = pack(proto, Elsewhere(weights, MappedTensors(aside)))
+        parts = _parts(proto, weights)
+        if parts.bytes > MAX_BYTES:
+            raise TooLarge(parts.bytes)
+        _write(parts, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return packing
+
+
+def _write(parts: _File, path: Path) -> None:
     sizes = parts.sizes
     with path.open("wb") as file:
         file.write(parts.model)
@@ -61,15 +95,25 @@ def write(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Non
 
 def written_bytes(model: ir.Model, upload: UploadNames | None = None) -> int:
     """Count the bytes that `write` would write, without reading the large weights."""
-    parts = _file(model, upload)
-    return len(parts.model) + len(_prefix(GRAPH, parts.graph_bytes)) + parts.graph_bytes
+    return _file(model, upload).bytes
 
 
 def _file(model: ir.Model, upload: UploadNames | None) -> _File:
+    return _parts(*_message(model, upload))
+
+
+def _message(
+    model: ir.Model, upload: UploadNames | None
+) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
+    """The model with references in place of its large weights, and these by name."""
     with without_weights(model) as large:
         proto = ir.to_proto(model)
     renamed = {} if upload is None else make_compact(proto, upload, large)
-    weights = {renamed.get(name, name): tensor for name, tensor in large.items()}
+    return proto, {renamed.get(name, name): tensor for name, tensor in large.items()}
+
+
+def _parts(proto: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> _File:
+    """The message in pieces; it is taken apart."""
     heads = {
         tensor.name: _head(tensor) if tensor.name in weights else bytes(tensor.SerializeToString())
         for tensor in proto.graph.initializer
@@ -86,7 +130,7 @@ def _bytes(tensor: ir.TensorProtocol | None) -> int:
 
 def _head(reference: onnx.TensorProto) -> bytes:
     """Serialize all of a tensor but its bytes, and how many of them follow."""
-    size = int(next(entry.value for entry in reference.external_data if entry.key == "length"))
+    size = external_bytes(reference)
     tensor = onnx.TensorProto()
     tensor.CopyFrom(reference)
     tensor.ClearField("external_data")

@@ -4,6 +4,9 @@
 
 A weight that is zero stays zero, and no other becomes zero: where there are zeros, one of the colors, the first, is
 theirs. So zeros of a step before survive, and what comes after knows which they are.
+
+A codebook for all of a tensor is made from its file, a part at a time, and the codes are written to another: of models
+of any size less than the largest layer is in memory.
 """
 
 from functools import partial
@@ -14,13 +17,14 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Palette
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.values import array_of
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.codebook_step import (
+    RelativeError,
     per_output,
-    relative_error,
     store_few_values,
 )
-from worker.compression.quantization.weights.kmeans import kmeans_centres, nearest_centres
+from worker.compression.quantization.weights.kmeans import AT_ONCE, kmeans_centres, nearest_centres
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
@@ -39,31 +43,51 @@ def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
 
 def _store_palette(step: Palette, layer: Linear, writer: CodebookWriter) -> dict[str, Any]:
     """Gives the layer its codebook, and reports what that cost."""
+    if step.codebook == "tensor":
+        return _store_tensor(step, layer, writer)
     matrix = layer.matrix()
-    rows = matrix.reshape(1, -1) if step.codebook == "tensor" else matrix.reshape(-1, matrix.shape[2])
-    parts = [coded(row, step.colors) for row in rows]
-    codes = np.concatenate([part for part, _ in parts]).reshape(matrix.shape)
+    parts = [coded(row, step.colors) for row in matrix.reshape(-1, matrix.shape[2])]
+    error, codes = RelativeError(), np.empty(matrix.shape, np.uint8)
+    for row, made, (part, colors) in zip(_rows(matrix), _rows(codes), parts, strict=True):
+        made[:] = part
+        error.add(row, colors[part])
     codebook = np.concatenate([colors for _, colors in parts])
     starts = np.cumsum([0, *(len(colors) for _, colors in parts[:-1])]).astype(np.int32)
-    offsets = None if step.codebook == "tensor" else per_output(layer, starts)
-    shared = np.concatenate([colors[part] for part, colors in parts]).reshape(matrix.shape)
-    writer.palette(layer.weight, layer.stored(codes), codebook, offsets)
-    return {
-        "colors": max(len(colors) for _, colors in parts),
-        "bits": max(1, int(codes.max()).bit_length()),
-        "weight_error": relative_error(matrix, shared),
-    }
+    writer.palette(layer.weight, layer.stored(codes), codebook, per_output(layer, starts))
+    return _row_of(codes, max(len(colors) for _, colors in parts), error)
+
+
+def _store_tensor(step: Palette, layer: Linear, writer: CodebookWriter) -> dict[str, Any]:
+    """In the order in which the weight is stored: all of a large one is never in memory."""
+    flat, error = array_of(layer.weight).reshape(-1), RelativeError()
+    codes, colors = coded(flat, step.colors)
+    for begin in range(0, flat.size, AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        error.add(flat[part], colors[codes[part]])
+    writer.palette(layer.weight, codes.reshape(layer.dims), colors)
+    return _row_of(codes, len(colors), error)
+
+
+def _rows(matrix: Array) -> Array:
+    return matrix.reshape(-1, matrix.shape[2])
+
+
+def _row_of(codes: Array, colors: int, error: RelativeError) -> dict[str, Any]:
+    bits = max(1, int(codes.max()).bit_length())
+    return {"colors": colors, "bits": bits, "weight_error": error.value}
 
 
 def coded(row: Array, colors: int) -> tuple[Array, Array]:
     """uint8 codes of float32 [n], and the float32 codebook: zero first where there are zeros, the rest ascending."""
-    zero = row == 0
-    if not zero.any():
+    parts = [slice(begin, begin + AT_ONCE) for begin in range(0, row.size, AT_ONCE)]
+    zeros = sum(row[part].size - int(np.count_nonzero(row[part])) for part in parts)
+    if not zeros:
         codebook = kmeans_centres(row, colors)
         return nearest_centres(row, codebook), codebook
     codes, codebook = np.zeros(row.shape, np.uint8), np.zeros(1, np.float32)
-    if not zero.all():
-        rest = kmeans_centres(row[~zero], colors - 1)
-        codes[~zero] = nearest_centres(row[~zero], rest) + 1
+    if zeros < row.size:
+        rest = kmeans_centres(row, colors - 1, zeros=False)
+        for part in parts:
+            codes[part] = np.where(row[part] == 0, 0, nearest_centres(row[part], rest) + 1)
         codebook = np.concatenate([codebook, rest])
     return codes, codebook

@@ -17,11 +17,14 @@ import onnx_ir as ir
 from winnow.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.mapped_tensors import MappedTensors, let_go, spill_for
+from worker.compression.ir.values import array_of, tensor_of
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.layers.sparsity_pattern import Structure, pattern_order
+from worker.compression.sparsity.by_magnitude import sparsify_by_magnitude
 from worker.compression.sparsity.eligibility import INSIDE, SHOWN, SparsityLayers, sparsity_layers
 from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
 from worker.compression.steps.context import Context, StepResult
@@ -44,9 +47,12 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
     gradient_scores = _gradient_scores(model, layers.taken, step, samples)
     wanted = _wanted_zeros(model, layers.taken, structure, step, gradient_scores, samples)
     counts = [min(count, structure.max_zeros(x.shape)) for x, count in zip(layers.taken, wanted, strict=True)]
-    rows = []
+    rows, spill = [], spill_for(model, context.scratch)
     for number, (layer, sums) in enumerate(_with_moments(model, layers.taken, step, samples, context)):
-        rows.append(_sparsify(layer, sums, gradient_scores, structure, step, counts[number]))
+        if step.criterion == "magnitude" and structure.unit == 1:
+            rows.append(_by_magnitude(layer, structure, counts[number], spill))
+        else:
+            rows.append(_sparsify(layer, sums, gradient_scores, structure, step, counts[number], spill))
         if sums is None:
             context.progress.advance((number + 1) / len(layers.taken))
     remember_sparse(model, (reader.name for layer in layers.taken for reader in layer.readers))
@@ -111,8 +117,13 @@ def _wanted_zeros(
             ]
             zeros = zero_allocation.by_error(curves, sizes, step.zeros)
     if step.distribution != "uniform":
-        zeros = zero_allocation.with_floor(zeros, [int((layer.matrix() == 0).sum()) for layer in layers])
+        zeros = zero_allocation.with_floor(zeros, list(map(_zeros_of, layers)))
     return zero_allocation.whole_units(zeros, structure.unit)
+
+
+def _zeros_of(layer: Linear) -> int:
+    weight = array_of(layer.weight)
+    return weight.size - int(np.count_nonzero(weight))
 
 
 def _error_curve(
@@ -147,6 +158,27 @@ def _with_moments(
         yield next(stream) if stream is not None and layer in measured else (layer, None)
 
 
+def _by_magnitude(
+    layer: Linear, structure: Structure, count: int, spill: MappedTensors | None
+) -> dict[str, Any]:
+    """Set the layer's zeros where nothing but its own weights tells which; returns its row of the report."""
+    before = tensor_of(layer.weight)
+    zeros = sparsify_by_magnitude(layer, structure, count, spill)
+    let_go(before)
+    return _row(layer, zeros.before, zeros.after)
+
+
+def _row(layer: Linear, before: int, after: int) -> dict[str, Any]:
+    row = {
+        "name": layer.name,
+        "op": layer.node.op_type,
+        "weights": int(np.prod(layer.shape)),
+        "zeros_before": before,
+        "zeros": after,
+    }
+    return row | ({"twins": [twin.name for twin in layer.twins]} if layer.twins else {})
+
+
 def _sparsify(
     layer: Linear,
     sums: Moments | None,
@@ -154,6 +186,7 @@ def _sparsify(
     structure: Structure,
     step: Sparsity,
     count: int,
+    spill: MappedTensors | None,
 ) -> dict[str, Any]:
     """Set the layer's zeros; returns its row of the report."""
     order, weight = pattern_order(layer), layer.matrix()
@@ -168,16 +201,8 @@ def _sparsify(
         sparse = np.where(structure.weakest(scores, count), 0.0, ordered)
     result = np.zeros_like(weight)
     result[:, :, order] = sparse
-    layer.put(result)
-    row = {
-        "name": layer.name,
-        "op": layer.node.op_type,
-        "weights": weight.size,
-        "zeros_before": before,
-        "zeros": int((result == 0).sum()),
-    }
-    if layer.twins:
-        row["twins"] = [twin.name for twin in layer.twins]
+    layer.put(result, spill)
+    row = _row(layer, before, int((result == 0).sum()))
     if hessian is not None:
         energy = output_error(ordered, np.zeros_like(ordered), hessian)
         row["output_error"] = output_error(ordered, sparse, hessian) / energy if energy > 0 else 0.0

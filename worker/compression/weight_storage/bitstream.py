@@ -15,12 +15,15 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from worker.compression.ir.arrays import Array
+from worker.compression.weight_storage.elsewhere import Held
 
 PLANES: Final = {1: (8,), 2: (8,), 3: (8, 4), 4: (8,), 5: (8, 2), 6: (8, 4), 7: (8, 4, 2), 8: (8,)}
 """bits of a code → bits of a group's number, plane by plane, the most significant first"""
+GROUPS_AT_ONCE: Final = 1 << 16
+"""A multiple of 8: planes of so many groups are whole bytes."""
 
 
 @dataclass
@@ -28,9 +31,9 @@ class Stored:
     """A tensor as constants and the nodes that make it of them. What other tensors share stands by its name: constants,
     and nodes by their output, each after what it reads."""
 
-    constants: list[TensorProto] = field(default_factory=list)
+    constants: list[Held] = field(default_factory=list)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
-    shared_constants: dict[str, TensorProto] = field(default_factory=dict)
+    shared_constants: dict[str, Held] = field(default_factory=dict)
     shared_nodes: dict[str, onnx.NodeProto] = field(default_factory=dict)
 
     def bytes(self, present: "Stored | None" = None) -> int:
@@ -41,7 +44,7 @@ class Stored:
         return sum(part.ByteSize() + 3 for part in (*self.constants, *self.nodes, *shared, *tables))
 
     def constant(self, name: str, array: Array) -> str:
-        self.constants.append(numpy_helper.from_array(array, name))
+        self.constants.append(Held(name, array))
         return name
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -49,7 +52,7 @@ class Stored:
         return output
 
     def shared_constant(self, name: str, array: Array) -> str:
-        self.shared_constants.setdefault(name, numpy_helper.from_array(array, name))
+        self.shared_constants.setdefault(name, Held(name, array))
         return name
 
     def shared_node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -98,18 +101,33 @@ def add_codes(stored: Stored, codes: Array, start: str, prefix: str, moved: Move
     """Add uint8 codes of any shape, as `moved` makes them; the result has one row for each group of codes."""
     width = width_of(codes)
     bits = PLANES[width]
-    each = sum(bits) // width
     table = add_table(stored, width, prefix)
     if moved.limit is not None and moved.limit < 1 << width:
         table = stored.node("Mod", [table, stored.integer(prefix, moved.limit)], f"{start}k")
     table = moved.write(stored, table, start)
-    flat = codes.reshape(-1)
+    number = _add_numbers(stored, _planes(codes.reshape(-1), width), bits, start, prefix)
+    return stored.node("Gather", [table, number], f"{start}g")
+
+
+def _planes(flat: Array, width: int) -> list[Array]:
+    """The planes of the groups' numbers, uint8 each, of uint8 codes [n]; so many groups at a time as fit into little
+    memory."""
+    bits = PLANES[width]
+    each = sum(bits) // width
     groups = -(-flat.size // each)
     groups += -groups % (8 // bits[-1])  # planes of whole bytes, so that they are equally long
-    padded = np.concatenate([flat, np.zeros(groups * each - flat.size, np.uint8)])
-    numbers = padded.reshape(groups, each).astype(np.int32) @ _steps(width, each)
-    number = _add_numbers(stored, numbers, bits, start, prefix)
-    return stored.node("Gather", [table, number], f"{start}g")
+    planes = [np.empty(groups * count // 8, np.uint8) for count in bits]
+    for begin in range(0, groups, GROUPS_AT_ONCE):
+        end = min(begin + GROUPS_AT_ONCE, groups)
+        part = flat[begin * each : end * each]
+        padded = np.concatenate([part, np.zeros((end - begin) * each - part.size, np.uint8)])
+        numbers = padded.reshape(-1, each).astype(np.int32) @ _steps(width, each)
+        below = sum(bits)
+        for plane, count in zip(planes, bits, strict=True):
+            below -= count
+            bytes_of_parts = ((numbers >> below) & ((1 << count) - 1)).reshape(-1, 8 // count)
+            plane[begin * count // 8 : end * count // 8] = (bytes_of_parts << _steps_down(count)).sum(1)
+    return planes
 
 
 def add_reshaped(
@@ -176,13 +194,12 @@ def decoded(planes: Sequence[Array], width: int, size: int) -> Array | None:
     return codes.reshape(-1)[:size].astype(np.uint8) if size <= codes.size else None
 
 
-def _add_numbers(stored: Stored, numbers: Array, bits: Sequence[int], start: str, prefix: str) -> str:
+def _add_numbers(
+    stored: Stored, planes: Sequence[Array], bits: Sequence[int], start: str, prefix: str
+) -> str:
     """Add what makes the numbers of groups, int32 [groups], from their planes."""
-    below, number = sum(bits), ""
-    for plane, count in enumerate(bits):
-        below -= count
-        part = (numbers >> below) & ((1 << count) - 1)
-        packed = (part.reshape(-1, 8 // count) << _steps_down(count)).sum(1).astype(np.uint8)
+    number = ""
+    for plane, (packed, count) in enumerate(zip(planes, bits, strict=True)):
         at = f"{start}{'abc'[plane]}"
         read = stored.node("Cast", [stored.constant(f"{at}m", packed)], f"{at}i", to=TensorProto.INT32)
         if count != 8:

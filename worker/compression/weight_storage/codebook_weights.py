@@ -16,7 +16,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.edit import new_constant, remove_constant
+from worker.compression.ir.edit import new_constant, registered, remove_constant
+from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.values import array_of
 
 HALF: Final = 0.5
@@ -84,10 +85,12 @@ def weight_of_learnt(value: ir.Value) -> CodebookWeight | None:
 
 @dataclass(frozen=True)
 class CodebookWriter:
-    """Puts such weights into a graph. `fresh` makes a name that nothing has yet."""
+    """Puts such weights into a graph. `fresh` makes a name that nothing has yet; codes go through `spill`, where there
+    is one."""
 
     model: ir.Model
     fresh: Callable[[str], str]
+    spill: MappedTensors | None = None
 
     def palette(self, weight: ir.Value, codes: Array, codebook: Array, offsets: Array | None = None) -> None:
         """codes uint8 in the weight's shape, codebook float32 [n], offsets int32 that broadcast with the codes."""
@@ -121,11 +124,14 @@ class CodebookWriter:
     def _read(self, weight: ir.Value, made: ir.Node) -> None:
         """Let every reader of the weight read the last node's result, under the weight's name."""
         value = made.outputs[0]
+        release(weight)
         remove_constant(weight)
         value.shape, value.dtype, value.name = weight.shape, ir.DataType.FLOAT, weight.name
         weight.replace_all_uses_with(value)
 
     def _constant(self, name: str, array: Array) -> ir.Value:
+        if self.spill is not None:
+            return registered(self.model.graph, self.spill.append(self.fresh(name), array))
         return new_constant(self.model.graph, self.fresh(name), array)
 
 

@@ -18,23 +18,29 @@ survives: only what is zero in all of its bits counts as zero. `unpacking` finds
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from worker.compression.ir.arrays import Array
 from worker.compression.weight_storage import bitstream
+from worker.compression.weight_storage.bitmask import bitmask, not_zero
 from worker.compression.weight_storage.bitstream import Moved, Stored
+from worker.compression.weight_storage.elsewhere import Elsewhere, dense_bytes
 from worker.compression.weight_storage.stacked_codebooks import Readers, axis_of, readers_of, stack_codebooks
 
 SMALLEST: Final = 64
 """Values below which no form but the dense one can be smaller."""
 LARGEST: Final = 2**26
 """Values up to which it was seen that ONNX Runtime folds the nodes."""
+PLACE_BYTES: Final = 8
+"""Of one value's place in a sparse tensor."""
+MOST_OTHER_BYTES: Final = 4096
+"""What a bitmask takes besides bits and values, at most."""
 OPSET: Final = 11
 """The first with CumSum, Range and sparse Constants."""
 WEIGHTS: Final = frozenset(
@@ -52,23 +58,26 @@ class Packing:
     forms: Counter[str] = field(default_factory=Counter)
 
 
-def pack(model: onnx.ModelProto) -> Packing:
-    """Give each initializer of the main graph its smallest form, in place. The model is compact already."""
-    packing, packer = Packing(), _Packer(model)
+def pack(model: onnx.ModelProto, elsewhere: Elsewhere | None = None) -> Packing:
+    """Give each initializer of the main graph its smallest form, in place. The model is compact already.
+
+    Tensors whose numbers are `elsewhere` are read one at a time, and what is stored of them goes there."""
+    packing, packer = Packing(), _Packer(model, elsewhere or Elsewhere())
     tensors = list(model.graph.initializer)
     del model.graph.initializer[:]
     for tensor in tensors:
         form = packer.store(tensor)
         packing.forms[form] += 1
-        packing.dense_bytes += tensor.ByteSize()
+        packing.dense_bytes += dense_bytes(tensor)
     packer.finish()
-    stored = (*model.graph.initializer, *packer.nodes)
-    packing.stored_bytes = sum(part.ByteSize() for part in stored)
+    packing.stored_bytes = sum(map(dense_bytes, model.graph.initializer))
+    packing.stored_bytes += sum(node.ByteSize() for node in packer.nodes)
     return packing
 
 
 class _Packer:
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, elsewhere: Elsewhere) -> None:
+        self._elsewhere = elsewhere
         self.nodes: list[onnx.NodeProto] = []
         self._graph = model.graph
         self._opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
@@ -81,32 +90,42 @@ class _Packer:
 
     def store(self, tensor: TensorProto) -> str:
         """Answers the form."""
-        ways = self._ways(tensor) if self._may_be_packed(tensor) else {}
         moved = self._codes.get(tensor.name, Moved())
-        dense = tensor.ByteSize() + sum(node.ByteSize() for node in moved.nodes)
-        sizes = {"dense": dense, **{form: way.bytes(self._shared) for form, way in ways.items()}}
-        form = min(sizes, key=lambda name: sizes[name])
-        if form == "dense":
+        form, least = "dense", dense_bytes(tensor) + sum(node.ByteSize() for node in moved.nodes)
+        chosen = None
+        if self._may_be_packed(tensor):
+            for name, way in self._ways(tensor.name, self._elsewhere.array_of(tensor)):
+                if (size := way.bytes(self._shared)) < least:
+                    form, least, chosen = name, size, way
+            self._elsewhere.release(tensor)
+        if chosen is None:
             self._graph.initializer.append(tensor)
         else:
-            self._keep(ways[form], moved)
+            self._keep(chosen, moved)
         return form
 
-    def _ways(self, tensor: TensorProto) -> dict[str, Stored]:
-        array, start, prefix = numpy_helper.to_array(tensor), f"{self._prefix}{self._count}", self._prefix
-        moved = self._codes.get(tensor.name)
+    def _ways(self, name: str, array: Array) -> Iterator[tuple[str, Stored]]:
+        """One after the other, without those that cannot be the smallest."""
+        start, prefix = f"{self._prefix}{self._count}", self._prefix
+        moved, flat = self._codes.get(name), array.reshape(-1)
+        count, places = int(np.count_nonzero(not_zero(flat))), flat.size / 8
         if moved is None:
-            masked = bitmask(tensor.name, array, start, prefix)
-            return {"sparse_tensor": _sparse(tensor.name, array), "bitmask": masked}
+            if PLACE_BYTES * count <= places + MOST_OTHER_BYTES:
+                yield "sparse_tensor", _sparse(name, array)
+            if places + array.itemsize * count < array.nbytes:
+                yield "bitmask", bitmask(name, array, start, prefix)
+            return
         name = moved.nodes[-1].output[0]
-        return {
-            "bits": bitstream.stored_codes(name, array, start, prefix, moved),
-            "bitmask": bitmask(name, array, start, prefix, moved),
-            "bitmask_of_bits": bitmask(name, array, start, prefix, moved, in_bits=True),
-        }
+        yield "bits", bitstream.stored_codes(name, array, start, prefix, moved)
+        each = bitstream.width_of(flat) / 8
+        most = each * flat.size + MOST_OTHER_BYTES
+        if places + count < most:
+            yield "bitmask", bitmask(name, array, start, prefix, moved)
+        if places + each * count < most:
+            yield "bitmask_of_bits", bitmask(name, array, start, prefix, moved, in_bits=True)
 
     def _keep(self, stored: Stored, moved: Moved) -> None:
-        self._graph.initializer.extend(stored.constants)
+        self._graph.initializer.extend(map(self._elsewhere.keep, stored.constants))
         self.nodes += stored.nodes
         self._shared.shared_constants.update(stored.shared_constants)
         self._shared.shared_nodes |= {
@@ -121,7 +140,7 @@ class _Packer:
         del self._graph.node[:]
         self.nodes = [*self._shared.shared_nodes.values(), *self.nodes]
         self._graph.node.extend([*self.nodes, *others])
-        self._graph.initializer.extend(self._shared.shared_constants.values())
+        self._graph.initializer.extend(held.proto() for held in self._shared.shared_constants.values())
         stack_codebooks(self._graph, self._opset, self._prefix)
         self.nodes = list(self._graph.node)[: len(self._graph.node) - len(others)]
 
@@ -173,49 +192,6 @@ def is_each_by_itself(node: onnx.NodeProto, name: str, constants: dict[str, Tens
     return False
 
 
-def bitmask(
-    name: str,
-    array: Array,
-    start: str,
-    prefix: str,
-    moved: Moved = Moved(),  # noqa: B008
-    *,
-    in_bits: bool = False,
-) -> Stored:
-    """The tensor `name` that `moved` makes of the array, or the array itself; `in_bits`: what is kept are codes."""
-    stored, numbers = Stored(), array.reshape(-1)
-    nonzero = not_zero(numbers)
-    values = np.concatenate([np.zeros(1, numbers.dtype), numbers[nonzero]])
-    if in_bits:
-        inner, source = f"{start}q", f"{start}w"
-        rows = bitstream.add_codes(stored, values, inner, prefix, moved)
-        bitstream.add_reshaped(stored, rows, bitstream.held(values), values, inner, prefix, source)
-    else:
-        source = moved.write(stored, stored.constant(f"{start}v", values), start)
-    index = stored.node(
-        "Cast", [stored.constant(f"{start}m", np.packbits(nonzero))], f"{start}a", to=TensorProto.INT32
-    )
-    flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
-    places = stored.node("Reshape", [_add_places(stored, index, start, prefix), flat], f"{start}i")
-    rows = stored.node("GatherElements", [source, places], f"{start}h")
-    bitstream.add_reshaped(stored, rows, 8 * -(-numbers.size // 8), array, start, prefix, name)
-    return stored
-
-
-def _add_places(stored: Stored, index: str, start: str, prefix: str) -> str:
-    """int32 [bytes, 8]: how many ones up to this one; 0 for zeros."""
-    bits = bitstream.add_table(stored, 1, prefix)
-    along, down = (stored.shared_constant(f"{prefix}x{axis}", np.array(axis)) for axis in (1, 0))
-    last = stored.shared_constant(f"{prefix}last", np.array([7]))
-    within = stored.shared_node("CumSum", [bits, along], f"{prefix}p")
-    count = stored.shared_node("Gather", [within, last], f"{prefix}n", axis=1)
-    counts = stored.node("Gather", [count, index], f"{start}b")
-    before = stored.node("CumSum", [counts, down], f"{start}c", exclusive=1)
-    place = stored.node("Add", [stored.node("Gather", [within, index], f"{start}d"), before], f"{start}e")
-    ones = stored.node("Gather", [bits, index], f"{start}o")
-    return stored.node("Mul", [place, ones], f"{start}p")
-
-
 def _sparse(name: str, array: Array) -> Stored:
     flat = array.reshape(-1)
     places = np.flatnonzero(not_zero(flat))
@@ -225,12 +201,6 @@ def _sparse(name: str, array: Array) -> Stored:
         array.shape,
     )
     return Stored(nodes=[helper.make_node("Constant", [], [name], sparse_value=sparse)])
-
-
-def not_zero(flat: Array) -> npt.NDArray[np.bool_]:
-    """By bits: -0.0 is not zero."""
-    bits: Array = flat.view(np.dtype(f"u{flat.dtype.itemsize}"))
-    return np.asarray(bits != 0, bool)
 
 
 def _unused_prefix(model: onnx.ModelProto) -> str:

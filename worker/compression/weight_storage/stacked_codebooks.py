@@ -95,6 +95,7 @@ def _lookups(
         book = constants.get(node.input[0]) if node.op_type == "Gather" and not axis_of(node) else None
         if (
             book is not None
+            and book.data_location != TensorProto.EXTERNAL
             and len(book.dims) == 1
             and len(readers[book.name]) == 1
             and node.input[1] not in constants

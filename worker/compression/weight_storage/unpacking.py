@@ -8,8 +8,9 @@ from onnx import TensorProto, numpy_helper
 
 from worker.compression.ir.arrays import Array
 from worker.compression.weight_storage import bitstream
+from worker.compression.weight_storage.bitmask import bitmask
 from worker.compression.weight_storage.bitstream import Moved, Stored
-from worker.compression.weight_storage.smallest_form import LARGEST, bitmask, is_each_by_itself
+from worker.compression.weight_storage.smallest_form import LARGEST, is_each_by_itself
 from worker.compression.weight_storage.stacked_codebooks import unstack_codebooks
 
 MOST_MOVED: Final = 3
@@ -179,7 +180,8 @@ class _Written:
     def __init__(self, stored: Stored) -> None:
         nodes = (*stored.nodes, *stored.shared_nodes.values())
         self.sources = {node.output[0]: node for node in nodes}
-        self.constants = {tensor.name: tensor for tensor in stored.constants} | stored.shared_constants
+        held = (*stored.constants, *stored.shared_constants.values())
+        self.constants = {each.name: each.proto() for each in held}
 
 
 def _is_mask(index: onnx.NodeProto) -> bool:

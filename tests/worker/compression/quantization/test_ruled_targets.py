@@ -144,3 +144,19 @@ def test_int8_leaves_a_model_as_it_is_where_the_target_has_no_operator_for_any_o
     (note,) = result.notes
     assert note.startswith("The model stays as it was: ")
     assert f"{target} takes no {lacking}" in note
+
+
+@pytest.mark.parametrize(("target", "four"), [("nnapi", set()), ("qnn", {"conv", "gemm"})])
+def test_weights_of_4_bits_are_written_where_the_target_takes_them_and_8_elsewhere(
+    target: CheckedTarget, four: set[str], tmp_path: Path
+) -> None:
+    net, x = mixed_net()
+    data = samples(tmp_path, net, x=x)
+    asked = Int8Static(kind="int8_static", weight_bits=4)
+    result = apply(net, asked, Context(tmp_path, 0, Silent(), data, checked=target))
+    layers = ("conv", "gemm", "matmul")
+    bits = {name: stored(result.model, name)[0].dtype.name for name in layers}
+    assert {name for name, dtype in bits.items() if dtype == "int4"} == four
+    assert broken(result.model, target) == set()
+    (note,) = (note for note in result.notes if note.startswith("Weights of "))
+    assert note.endswith("MatMul have 8 bits: the target takes none of 4.")

@@ -31,13 +31,15 @@ from typing import Final, Literal, assert_never, get_args
 
 from winnow.contract.target import ArmFeature, CheckedTarget, CpuFeature
 from winnow.contract.target_rules.load import rules_of
-from winnow.contract.target_rules.rules import TargetRules
+from winnow.contract.target_rules.rules import TargetRules, Weights
 from worker.compression.machine.cpu import cpu_flags
 
 WeightRangeChoice = Literal["auto", "full", "reduced"]
 
 FULL_LIMIT, REDUCED_LIMIT, FOUR_BITS_LIMIT = 127, 64, 7
 """Weights lie in ± these."""
+FOUR_BITS: Final = "int4"
+PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 FOUR_IN_INT32 = VNNI | {"amx_int8"}
 """Whatever adds four products of 8 bits in int32."""
@@ -63,8 +65,9 @@ class Target:
     """`exact`: products of uint8 and full-range int8 are summed exactly. `signed`: activations are int8 around 0.
 
     `channel_axes`: operator → the axis of its weight that may have a scale for each channel; None for any. Weights of
-    `unsigned_weights` are uint8 around 128. `tables`: integers outside of Q/DQ pairs, as of embeddings, are taken too,
-    and ONNX Runtime's own fusions for the CPU will be made. `sixteen_bits`: activations may be uint16.
+    `unsigned_weights` are uint8 around 128. `four_bits`: operators whose weights may be int4; None for any. `tables`:
+    integers outside of Q/DQ pairs, as of embeddings, are taken too, and ONNX Runtime's own fusions for the CPU will be
+    made. `sixteen_bits`: activations may be uint16.
     """
 
     exact: bool
@@ -72,8 +75,14 @@ class Target:
     float_bias: bool = False
     channel_axes: Mapping[str, int] | None = None
     unsigned_weights: frozenset[str] = frozenset()
+    four_bits: frozenset[str] | None = None
     tables: bool = True
     sixteen_bits: bool = False
+
+    def limit_of(self, operator: str, limit: int) -> int:
+        """The limit of an operator's weights where so much is asked: 8 bits where it takes no 4."""
+        takes = self.four_bits is None or operator in self.four_bits
+        return limit if takes or limit > FOUR_BITS_LIMIT else FULL_LIMIT
 
     def takes_channels(self, operator: str, axis: int) -> bool:
         """Whether a weight may have a scale for each index of this axis."""
@@ -112,6 +121,7 @@ def ruled_target(rules: TargetRules) -> Target:
             for operator, types in ({} if weights is None else weights.types_of).items()
             if "uint8" in types and "int8" not in types
         ),
+        four_bits=None if weights is None else _with_four_bits(weights),
         tables=False,
         sixteen_bits=rules.sixteen_bit is not None
         and rules.sixteen_bit.taken
@@ -127,6 +137,10 @@ def machine_of(features: Collection[CpuFeature] | None) -> str:
     if not {*features}.isdisjoint(get_args(ArmFeature)):
         return "arm"
     return "cpu" if FOUR_IN_INT32.isdisjoint(features) else "cpu_vnni"
+
+
+def _with_four_bits(weights: Weights) -> frozenset[str]:
+    return frozenset(name for name in PRODUCTS if FOUR_BITS in weights.types_of.get(name, weights.types))
 
 
 def this_machine() -> str:
@@ -152,9 +166,11 @@ def weight_range(choice: WeightRangeChoice, exact: bool | None = None) -> Weight
     assert_never(choice)
 
 
-def four_bits() -> WeightRange:
-    """Weights in ±7. Runtimes multiply them as floats: they are for size."""
-    return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE])
+def four_bits(target: Target) -> WeightRange:
+    """Weights in ±7, where the target takes them. Runtimes multiply them as floats: they are for size."""
+    others = [] if target.four_bits is None else [name for name in PRODUCTS if name not in target.four_bits]
+    notes = [f"Weights of {', '.join(others)} have 8 bits: the target takes none of 4."] if others else []
+    return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE, *notes])
 
 
 def multiplies_exactly(machine: str, flags: Set[str]) -> bool:

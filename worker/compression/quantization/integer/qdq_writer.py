@@ -147,7 +147,7 @@ class QdqWriter:
         weight, axis = _constant(node, 1), weight_axis(node)
         assert weight is not None
         assert axis is not None
-        limit = self._limits.get(str(node.name), self._limit)
+        limit = self._target.limit_of(node.op_type, self._limits.get(str(node.name), self._limit))
         by_channel = self._target.takes_channels(node.op_type, axis)
         scales = self._scales(node, weight, axis, limit)
         self._write_bias(node, scales, by_channel=by_channel)

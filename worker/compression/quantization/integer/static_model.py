@@ -145,7 +145,7 @@ class Static:
     def _adjust(self, edit: GraphEdit, nodes: Iterable[ir.Node], limits: Mapping[str, int]) -> None:
         """Give the layers that are quantized their learned weights, and correct their biases."""
         for layer in filter(None, map(linear, nodes)):
-            limit = limits.get(layer.name, self.weights.limit)
+            limit = self.target.limit_of(layer.node.op_type, limits.get(layer.name, self.weights.limit))
             by_channel = self.target.takes_channels(layer.node.op_type, weight_axis(layer.node) or 0)
             learned = self.rounded.get(layer.name) if limit == self.weights.limit and by_channel else None
             if (mean := self.means.get(layer.name)) is not None:

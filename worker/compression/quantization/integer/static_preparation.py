@@ -55,7 +55,9 @@ def prepare(
     folded = fold_batchnorms(edit)
     replace_means_with_pools(edit)
     machine, target = resolve_target(settings.target, checked, features)
-    weights = four_bits() if settings.weight_bits == 4 else weight_range(settings.weight_range, target.exact)
+    weights = (
+        four_bits(target) if settings.weight_bits == 4 else weight_range(settings.weight_range, target.exact)
+    )
     static = Static(edit, weights, samples, settings.calibration, settings.percentile, target)
     static.shared = shared
     if target.tables:  # TensorRT takes integers behind Q/DQ nodes only, and fuses no SkipLayerNormalization

@@ -1,6 +1,8 @@
 """Gives each layer a weight of few values: the step that `palette` and `binary` have in common."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -8,6 +10,7 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Binary, Palette
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.mapped_tensors import spill_for
 from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.eligibility import (
@@ -57,7 +60,8 @@ def store_few_values(
     wanted = "Conv, Gemm or MatMul with a float32 weight"
     result = step_result(model, decisions, wanted, [*notes, FOR_SIZE], details)
     rows = {str(row["name"]): row for row in result.details["layers"]}
-    writer, chosen = CodebookWriter(model, Names(model).fresh), first_readers(layers, decisions)
+    writer = CodebookWriter(model, Names(model).fresh, spill_for(model, context.scratch))
+    chosen = first_readers(layers, decisions)
     name_twins(chosen, rows)
     for number, layer in enumerate(chosen, 1):
         assert layer.linear is not None
@@ -76,7 +80,25 @@ def per_output(layer: Linear, array: Array) -> Array:
     return np.ascontiguousarray(stored[:1])
 
 
+@dataclass
+class RelativeError:
+    """‖after - before‖ / ‖before‖ of what was added, part by part; 0 where there is nothing."""
+
+    lost: float = 0.0
+    size: float = 0.0
+
+    def add(self, before: Array, after: Array) -> None:
+        exact = before.astype(np.float64)
+        self.size += float((exact**2).sum())
+        self.lost += float(((after - exact) ** 2).sum())
+
+    @property
+    def value(self) -> float:
+        return math.sqrt(self.lost / self.size) if self.size > 0 else 0.0
+
+
 def relative_error(before: Array, after: Array) -> float:
-    """‖after - before‖ / ‖before‖; 0 where there is nothing."""
-    size = float(np.linalg.norm(before.astype(np.float64)))
-    return float(np.linalg.norm(after.astype(np.float64) - before)) / size if size > 0 else 0.0
+    """Of two arrays that are in memory."""
+    error = RelativeError()
+    error.add(before, after)
+    return error.value

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from worker.compression.quantization.weights import kmeans
 from worker.compression.quantization.weights.kmeans import kmeans_centres, nearest_centres
 
 
@@ -73,3 +74,18 @@ def test_it_is_the_same_every_time_in_any_order() -> None:
 def test_fewer_distinct_values_than_asked_for_are_kept_as_they_are() -> None:
     x = np.array([3, 1, 3, 2, 1], np.float32)
     assert kmeans_centres(x, 8).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 1e4])
+def test_of_many_values_those_that_are_alike_count_as_their_mean(
+    spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = (np.random.default_rng(1).standard_t(3, 5000) * spread).astype(np.float32)
+    exact = kmeans_centres(x, 16)
+    monkeypatch.setattr(kmeans, "AT_ONCE", 700)
+    monkeypatch.setattr(kmeans, "MAX_SORTED", 700)
+    assert error(x, kmeans_centres(x, 16)) <= error(x, exact) * 1.001
+    without = kmeans_centres(np.concatenate([x, np.zeros(900, np.float32)]), 16, zeros=False)
+    assert np.array_equal(without, kmeans_centres(x, 16))
+    few = np.repeat(np.array([3, -1, 0, 3 + 1e-6], np.float32), 600)
+    assert kmeans_centres(few, 8).tolist() == np.unique(few).tolist()
