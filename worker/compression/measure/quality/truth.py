@@ -45,7 +45,7 @@ class Truth:
         raw = select(self.labels, self.rows[start : start + count])
         match self.decoder.task:
             case "classification":
-                return _class_of_each(raw, self.classes, rows)
+                return _labelled(_class_of_each(raw, self.classes, rows), rows)
             case "anomaly":
                 return _two_kinds(raw, rows)
             case "multilabel":
@@ -130,6 +130,17 @@ def _class_of_each(raw: Any, classes: int | None, rows: Array) -> Array:
         )
     _check_range(labels, classes, rows, "a class")
     return labels.ravel().astype(np.int64)
+
+
+def _labelled(classes: Array, rows: Array) -> Array:
+    """The same; of outputs that are numbers of classes, how many there are is not known."""
+    if classes.min(initial=0) < 0:
+        at = int(np.argmax(classes < 0))
+        raise _unfit(
+            f"Classes are numbered from 0; that of row {rows[at]} is {classes[at]}. Leave out rows without a label, by "
+            "a slice."
+        )
+    return classes
 
 
 def _check_range(labels: Array, classes: int | None, rows: Array, what: str) -> None:

@@ -125,3 +125,9 @@ def test_labels_that_do_not_fit_are_refused(
         judged(metric, labels, scores, scores)
     assert refused.value.problem.code == "labels_do_not_fit"
     assert told in refused.value.problem.detail
+
+
+def test_a_row_without_a_label_is_refused_where_outputs_are_numbers_of_classes() -> None:
+    answers = np.array([0, 1, 2, 1])
+    with pytest.raises(Refusal, match="row 2 is -1"):
+        judged("top1", np.array([0, 1, -1, 1]), answers, answers)
