@@ -225,6 +225,7 @@ STEPS: Final[list[dict[str, Any]]] = [
     {"kind": "int8", "max_drop": 0.01},
     {"kind": "int8_static", "smooth": 0.5, "exclude": ["*/head/*"]},
     {"kind": "int8_dynamic", "smooth": 0.5},
+    {"kind": "weight_only", "embedding_bits": 8, "head_bits": 8},
     {"kind": "mixed_precision", "max_size_ratio": 0.3},
     {"kind": "mixed_precision", "min_speedup": 1.5},
     {"kind": "mixed_precision", "min_snr_db": 30.0},

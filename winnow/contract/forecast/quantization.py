@@ -102,12 +102,19 @@ def _recurrent(network: Network, exclude: list[str]) -> list[Weight]:
 
 
 def weight_only(network: Network, step: WeightOnly) -> Network:
+    """Which of its layers are heads nothing tells."""
+    if step.head_bits not in (None, step.bits):
+        return network.unsized()
     operators = PRODUCTS if step.layers == "products" else LINEAR | {"Gather"}
+
+    def bits(weight: Weight) -> int:
+        is_table = any(layer.op == "Gather" for layer in network.layers(weight))
+        return (step.embedding_bits or step.bits) if is_table else step.bits
 
     def taken(weight: Weight) -> bool:
         scales = weight.rows * -(-weight.inner // (step.block or weight.inner))
         reckoned = (
-            weight.numbers * step.bits / 8 + scales * (4 if step.symmetric else 5) + WEIGHT_ONLY_NODE_BYTES
+            weight.numbers * bits(weight) / 8 + scales * (4 if step.symmetric else 5) + WEIGHT_ONLY_NODE_BYTES
         )
         odd_table = network.layers(weight)[0].op == "Gather" and weight.inner % 4
         return not odd_table and reckoned < 4 * weight.numbers
@@ -115,26 +122,26 @@ def weight_only(network: Network, step: WeightOnly) -> Network:
     layers = [weight for weight in network.matrices(operators, step.exclude) if taken(weight)]
     nodes = len(layers) * NBITS_LAYER_BYTES
     return network.changed(
-        layers, lambda weight: _few_bits(weight, network.layers(weight)[0].op, step), nodes
+        layers, lambda weight: _few_bits(weight, network.layers(weight)[0].op, step, bits(weight)), nodes
     )
 
 
-def _few_bits(weight: Weight, operator: str, step: WeightOnly) -> Weight:
+def _few_bits(weight: Weight, operator: str, step: WeightOnly, bits: int) -> Weight:
     rows, inner = max(1, round(weight.rows)), max(1, round(weight.inner))
     block = min(step.block or inner, inner)
-    planes = saves_as_planes(weight.numbers, step.bits)
+    planes = saves_as_planes(weight.numbers, bits)
     if operator == "Conv":
-        blocks, held = -(-inner // block), 8 if step.bits == 8 else 4
+        blocks, held = -(-inner // block), 8 if bits == 8 else 4
         zero_bytes = 0 if step.symmetric else 1 if planes else held / 8
         numbers = float(rows * inner)
     else:
-        block, held = stored_block(inner, block, step.bits), width(step.bits)
+        block, held = stored_block(inner, block, bits), width(bits)
         blocks = -(-inner // block)
         zero_bytes = 0 if step.symmetric else held / 8
         numbers = float(rows * (inner if operator == "Gather" else blocks * block))
-    bits = step.bits if planes else held
-    beside = rows * blocks * (4 + zero_bytes) + (PLANES_BYTES[step.bits] if planes else 0)
-    return replace(weight, bits=bits * numbers / weight.numbers, beside=beside, zeros=0.0, quantized=True)
+    stored = bits if planes else held
+    beside = rows * blocks * (4 + zero_bytes) + (PLANES_BYTES[bits] if planes else 0)
+    return replace(weight, bits=stored * numbers / weight.numbers, beside=beside, zeros=0.0, quantized=True)
 
 
 def palette(network: Network, step: Palette) -> Network:

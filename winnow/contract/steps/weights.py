@@ -24,6 +24,14 @@ class WeightOnly(Step):
 
     kind: Literal["weight_only"] = Field(description=KIND)
     bits: Annotated[Literal[8, 4, 3, 2], WHOLE] = Field(default=4, description="Bits of a weight.")
+    embedding_bits: Annotated[Literal[8, 4, 3, 2] | None, WHOLE] = Field(
+        default=None, description="Bits of embedding tables; null for as many as other weights."
+    )
+    head_bits: Annotated[Literal[8, 4, 3, 2] | None, WHOLE] = Field(
+        default=None,
+        description="Bits of output heads, the last products before outputs of the model; null for as many as other "
+        "weights. A table that a head reads too is stored once, in the more bits of both.",
+    )
     block: int = Field(
         default=32,
         ge=0,
@@ -43,6 +51,11 @@ class WeightOnly(Step):
     layers: Taken
     samples: Samples
     exclude: Patterns
+
+    @property
+    def widths(self) -> frozenset[int]:
+        """All bits that a weight may get."""
+        return frozenset({self.bits, self.embedding_bits or self.bits, self.head_bits or self.bits})
 
     @property
     def required(self) -> frozenset[Need]:

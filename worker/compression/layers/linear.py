@@ -150,7 +150,7 @@ def layers_by_weight(model: ir.Model) -> list[Linear]:
     """
     readers: dict[ir.Value, list[Linear]] = {}
     for node in all_nodes(model):
-        layer = _product(node)
+        layer = product(node)
         if layer is not None:
             readers.setdefault(layer.weight, []).append(layer)
     return [
@@ -162,13 +162,13 @@ def layers_by_weight(model: ir.Model) -> list[Linear]:
 
 def linear(node: ir.Node) -> Linear | None:
     """Make the layer of a node, None where it is none or something else reads its weight too."""
-    layer = _product(node)
+    layer = product(node)
     return layer if layer is not None and len(layer.weight.uses()) == 1 else None
 
 
-def _product(node: ir.Node) -> Linear | None:
-    """Make the layer of a node; None for other operators, weights that are not constant float32 or empty, and products
-    that are scaled or transposed."""
+def product(node: ir.Node) -> Linear | None:
+    """Make the layer of a node, whoever else reads its weight; None for other operators, weights that are not constant
+    float32 or empty, and products that are scaled or transposed."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in ("Conv", "Gemm", "MatMul"):
         return None
     weight = node.inputs[1]

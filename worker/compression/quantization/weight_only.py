@@ -6,11 +6,13 @@ written to a file of the step's own, from which it stays mapped: any model needs
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
+from winnow.contract.forecast.nbits import stored_block
 from winnow.contract.recipe import WeightOnly
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
@@ -27,6 +29,7 @@ from worker.compression.quantization.weights.eligibility import (
     name_twins,
     weight_layers,
 )
+from worker.compression.quantization.weights.heads import output_heads
 from worker.compression.quantization.weights.nbits_writer import NBitsWriter
 from worker.compression.quantization.weights.rounding import FITS, Rounded, round_layer
 from worker.compression.steps.context import Context, StepResult
@@ -35,6 +38,7 @@ from worker.compression.steps.opset import raised
 
 OPSET_BLOCKS: Final = 21
 """The first opset whose DequantizeLinear has blocks and 4-bit integers."""
+NO_WHOLE_BLOCKS: Final = "a product reads the table too, and its rows are not whole blocks"
 NODE_BYTES: Final = 300
 """What the nodes of a quantized layer take in the file, about."""
 
@@ -51,8 +55,8 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
             "missing_data", f"weight_only by {step.method} needs calibration data.", field="data.calibration"
         )
     model, notes = _raised(model, step)
-    layers = weight_layers(model)
-    decisions = _decisions(layers, step)
+    layers, bits = weight_layers(model), Bits.for_model(model, step)
+    decisions = _decisions(layers, step, bits)
     result = step_result(
         model,
         decisions,
@@ -66,8 +70,8 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     name_twins(chosen, rows)
     if step.method == "gptq":
         result.notes.extend(_rounded_blindly(chosen, model))
-    scales = _scaled(chosen, model, step, context) if step.method == "awq" else None
-    for rounded in _rounded(chosen, model, step, context, scales):
+    scales = _scaled(chosen, model, bits, context) if step.method == "awq" else None
+    for rounded in _rounded(chosen, model, bits, context, scales):
         release(rounded.layer.weight)
         rows[str(rounded.layer.node.name)].update(_written(rounded, writer))
     if scales is not None:
@@ -77,15 +81,16 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     return result
 
 
-def _scaled(chosen: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context) -> Scales:
+def _scaled(chosen: list[WeightLayer], model: ir.Model, of: "Bits", context: Context) -> Scales:
     """Scale by AWQ: what takes up scales is changed in place, weights when they are rounded."""
-    measured = model.clone()
+    measured, step = model.clone(), of.step
+    bits = {layer.linear: of.of(layer) for layer in chosen if layer.linear is not None}
     return scale(
         model,
         chosen,
         lambda layers: _moments(measured, list(layers), step, context),
         FITS[step.method],
-        Grid(step.bits, step.symmetric),
+        lambda layer: Grid(bits[layer], step.symmetric),
         step.block,
     )
 
@@ -112,22 +117,56 @@ def _rounded_blindly(layers: list[WeightLayer], model: ir.Model) -> list[str]:
 
 
 def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
-    kinds = {node.op_type for node in changed_nodes(_decisions(weight_layers(model), step))}
+    bits = Bits.for_model(model, step)
+    kinds = {node.op_type for node in changed_nodes(_decisions(weight_layers(model), step, bits))}
     if "Conv" in kinds:
         return raised(model, OPSET_BLOCKS, "quantization in blocks")
-    if step.bits == 3 and kinds:
+    if 3 in step.widths and kinds:
         return raised(model, bit_unpacking.OPSET, "unpacking a weight of 3 bits")
     return model, []
 
 
-def _decisions(layers: list[WeightLayer], step: WeightOnly) -> list[LayerDecision]:
-    def stored_bytes(rows: int, inner: int) -> float:
+def _decisions(layers: list[WeightLayer], step: WeightOnly, bits: "Bits") -> list[LayerDecision]:
+    def stored_bytes(layer: WeightLayer) -> float:
+        rows, inner = layer.rows
         scales = rows * -(-inner // (step.block or inner))
-        return rows * inner * step.bits / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES
+        return rows * inner * bits.of(layer) / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES
 
-    return decide(
+    decisions = decide(
         layers, step.layers, step.exclude, stored_bytes, MATMULS_CONV_AND_GATHER, _why_no_nbits_product
     )
+    return [
+        LayerDecision(layer.node, NO_WHOLE_BLOCKS)
+        if decision.reason is None and layer.tied and not _has_whole_blocks(layer, step, bits.of(layer))
+        else decision
+        for layer, decision in zip(layers, decisions, strict=True)
+    ]
+
+
+def _has_whole_blocks(layer: WeightLayer, step: WeightOnly, bits: int) -> bool:
+    """Whether rows of a table are whole blocks of a product."""
+    inner = layer.rows[1]
+    return inner % stored_block(inner, min(step.block or inner, inner), bits) == 0
+
+
+@dataclass(frozen=True)
+class Bits:
+    """How many each layer's weight gets."""
+
+    step: WeightOnly
+    heads: set[ir.Node]
+
+    @classmethod
+    def for_model(cls, model: ir.Model, step: WeightOnly) -> "Bits":
+        return cls(step, set() if step.head_bits is None else output_heads(model))
+
+    def of(self, layer: WeightLayer) -> int:
+        step, own = self.step, []
+        if any(node.op_type == "Gather" for node in layer.nodes):
+            own.append(step.embedding_bits)
+        if not self.heads.isdisjoint(layer.nodes):
+            own.append(step.head_bits)
+        return max((bits for bits in own if bits is not None), default=step.bits)
 
 
 def _why_no_nbits_product(layer: Linear) -> str | None:
@@ -143,17 +182,18 @@ def _multiplies_a_vector(layer: Linear) -> bool:
 
 
 def _rounded(
-    layers: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context, scales: Scales | None
+    layers: list[WeightLayer], model: ir.Model, bits: Bits, context: Context, scales: Scales | None
 ) -> Iterator[Rounded]:
     """Round all layers, each when the one before is written. With GPTQ the sums are those of the float model."""
+    step = bits.step
     fitted = [layer for layer in layers if step.method == "gptq" and _is_observed(layer, model)]
     if fitted:
         lines = [layer.linear for layer in fitted if layer.linear is not None]
         for layer, (_, sums) in zip(fitted, _moments(model.clone(), lines, step, context), strict=True):
-            yield round_layer(layer, step, sums)
+            yield round_layer(layer, step, bits.of(layer), sums)
     rest = [layer for layer in layers if layer not in fitted]
     for number, layer in enumerate(rest):
-        yield round_layer(layer, step, scales=scales)
+        yield round_layer(layer, step, bits.of(layer), scales=scales)
         context.progress.advance((len(fitted) + number + 1) / len(layers))
 
 

@@ -32,6 +32,7 @@ from worker.compression.quantization.weights.scale_folding import Fold, divide, 
 
 Fit = Callable[[Array, Grid, int], Fitted]
 """Weights [rows, in], a grid and a block to scales and zero points."""
+GridOf = Callable[[Linear], Grid]
 Measure = Callable[[Sequence[Linear]], Iterator[tuple[Linear, Moments]]]
 
 ALPHAS: Final = tuple(n / 20 for n in range(21))
@@ -74,7 +75,7 @@ class Scales:
 
 
 def scale(
-    model: ir.Model, chosen: Sequence[WeightLayer], measure: Measure, fit: Fit, grid: Grid, block: int
+    model: ir.Model, chosen: Sequence[WeightLayer], measure: Measure, fit: Fit, grid_of: GridOf, block: int
 ) -> Scales:
     """Choose scales for the products among the layers, and divide the constants of the model that take them up; of
     weights that is left to `Scales.applied`. `measure` yields the moments of layers, in their order."""
@@ -82,7 +83,7 @@ def scale(
     groups = _groups(model, chosen, scales)
     firsts = [group.layers[0] for group in groups]
     for group, (_, sums) in zip(groups, measure(firsts), strict=True):
-        found = _search(group.layers, sums, fit, grid, block)
+        found = _search(group.layers, sums, fit, grid_of, block)
         told = {"output_error": found.error, "output_error_unscaled": found.error_before}
         worth = group.fold is not None or found.error**2 <= MOST_LEFT * found.error_before**2
         why = NO_GAIN if not found.alpha else None if worth else NOT_WORTH
@@ -155,15 +156,16 @@ class _Found:
     error_before: float
 
 
-def _search(layers: Sequence[Linear], sums: Moments, fit: Fit, grid: Grid, block: int) -> _Found:
+def _search(layers: Sequence[Linear], sums: Moments, fit: Fit, grid_of: GridOf, block: int) -> _Found:
     sizes = sums.absolute[0] / max(1, sums.rows)
     hessian = sums.hessian[0].astype(np.float32) / np.float32(max(1.0, np.diagonal(sums.hessian[0]).mean()))
-    weights = [_some_rows(layer.matrix()[0]) for layer in layers]
-    signal = sum(_weighed(w, hessian) for w in weights)
+    weights = [(_some_rows(layer.matrix()[0]), grid_of(layer)) for layer in layers]
+    signal = sum(_weighed(w, hessian) for w, _ in weights)
 
     def error(factors: Array) -> float:
         return sum(
-            _weighed(_rounded(w, factors.astype(np.float32), fit, grid, block) - w, hessian) for w in weights
+            _weighed(_rounded(w, factors.astype(np.float32), fit, grid, block) - w, hessian)
+            for w, grid in weights
         )
 
     tried = {alpha: error(factors_of(sizes, alpha)) for alpha in ALPHAS}
@@ -175,7 +177,7 @@ def _search(layers: Sequence[Linear], sums: Moments, fit: Fit, grid: Grid, block
 
 def factors_of(sizes: Array, alpha: float) -> Array:
     """Of the mean magnitudes of inputs, float64 [in]; 1 for those that are always zero."""
-    alive = sizes > 0
+    alive = sizes > np.finfo(np.float32).tiny
     if not alive.any() or not alpha:
         return np.ones_like(sizes)
     raw = np.where(alive, sizes, 1.0) ** alpha

@@ -55,7 +55,7 @@ def store_few_values(
         layers,
         step.layers,
         step.exclude,
-        lambda rows, inner: rows * inner * bits / 8 + rows * row_bytes + fixed_bytes + NODE_BYTES,
+        lambda layer: math.prod(layer.rows) * bits / 8 + layer.rows[0] * row_bytes + fixed_bytes + NODE_BYTES,
     )
     wanted = "Conv, Gemm or MatMul with a float32 weight"
     result = step_result(model, decisions, wanted, [*notes, FOR_SIZE], details)

@@ -50,6 +50,8 @@ class NBitsWriter:
         bytes stored."""
         before = set(self._model.graph.initializers)
         match nodes[0].op_type:
+            case _ if len({node.op_type == "Gather" for node in nodes}) > 1:
+                stored_as = self._tied(nodes, weight, layer)
             case "Conv":
                 stored_as = self._convolution(nodes, weight, layer)
             case "Gather":
@@ -110,6 +112,27 @@ class NBitsWriter:
         gather = self._operator("GatherBlockQuantized", inputs, attributes, node)
         self._replace(node, [*expansion.nodes, gather])
         return "GatherBlockQuantized" + expansion.report_suffix
+
+    def _tied(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
+        """A table that products read too: the bytes of its rows, of whole blocks, are those of a MatMulNBits."""
+        rows, inner = layer.codes.shape
+        stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits))
+        expansion, bits = Expansion(self._small, self._names), width(layer.grid.bits)
+        codes = self._codes(expansion, weight, layer, stored.codes)
+        scale = self._constant(f"{weight.name}_scale", stored.scale)
+        zeros = self._zero_points(expansion, weight, layer.grid, stored.zero)
+        blocks = expansion.reshaped(codes, (rows, inner // stored.block, stored.block * bits // 8))
+        sizes = {"bits": bits, "block_size": stored.block}
+        self._insert(nodes, expansion.nodes)
+        for node in nodes:
+            if node.op_type == "Gather":
+                table = [codes, node.inputs[1], scale, zeros]
+                kind = {"gather_axis": 0, "quantize_axis": 1} | sizes
+                self._replace(node, [self._operator("GatherBlockQuantized", table, kind, node)])
+            else:
+                kind = {"K": inner, "N": rows} | sizes | {"accuracy_level": INT8_ARITHMETIC}
+                self._product(node, [blocks, scale, zeros], kind)
+        return "GatherBlockQuantized and MatMulNBits" + expansion.report_suffix
 
     def _convolution(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
         expansion, grid, fitted = Expansion(self._small, self._names), layer.grid, layer.fitted

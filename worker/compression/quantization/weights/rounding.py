@@ -34,11 +34,15 @@ class Rounded:
 
 
 def round_layer(
-    layer: WeightLayer, step: WeightOnly, sums: Moments | None = None, scales: Scales | None = None
+    layer: WeightLayer,
+    step: WeightOnly,
+    bits: int,
+    sums: Moments | None = None,
+    scales: Scales | None = None,
 ) -> Rounded:
-    """Round one layer's weight as the step says, block by block; by GPTQ with the `sums` of its inputs, else alone,
-    scaled by AWQ where there are `scales`."""
-    grid, inner = Grid(step.bits, step.symmetric), layer.rows[1]
+    """Round one layer's weight to so many bits as the step says, block by block; by GPTQ with the `sums` of its inputs,
+    else alone, scaled by AWQ where there are `scales`."""
+    grid, inner = Grid(bits, step.symmetric), layer.rows[1]
     block = min(step.block or inner, inner)
     fit = FITS[step.method]
     error = _Error()

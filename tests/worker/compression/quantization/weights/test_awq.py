@@ -87,7 +87,7 @@ def scaled(graph: ir.Model, folder: Path, bits: int = 3) -> Scales:
         return moments(measured, layers, data, lambda _: None)
 
     chosen = [layer for layer in weight_layers(graph) if layer.linear is not None]
-    return scale(graph, chosen, measure, fit_hqq, Grid(bits, False), 16)
+    return scale(graph, chosen, measure, fit_hqq, lambda _: Grid(bits, False), 16)
 
 
 @pytest.mark.parametrize("place", NETS)
@@ -115,8 +115,13 @@ def test_a_transformer_is_scaled_through_its_attention_and_stays_what_it_was(
     data = samples(tmp_path, graph, **feed)
     chosen = [layer for layer in weight_layers(graph) if layer.linear is not None]
     scales = scale(
-        graph, chosen, lambda layers: moments(measured, list(layers), data, lambda _: None), fit_hqq, Grid(3, False), 16
-    )  # fmt: skip
+        graph,
+        chosen,
+        lambda layers: moments(measured, list(layers), data, lambda _: None),
+        fit_hqq,
+        lambda _: Grid(3, False),
+        16,
+    )
     np.testing.assert_allclose(
         run(in_floats(graph, scales), feed, "y"), before, atol=1e-5 * np.abs(before).max()
     )
@@ -138,7 +143,7 @@ def test_factors_grow_with_the_inputs_and_lie_around_1(sizes: list[float], alpha
     factors = factors_of(np.array(sizes), alpha)
     assert (factors > 0).all()
     assert np.isfinite(factors).all()
-    alive = [(size, factor) for size, factor in zip(sizes, factors, strict=True) if size > 0]
+    alive = [(size, factor) for size, factor in zip(sizes, factors, strict=True) if size > 1e-37]
     assert all(a[1] <= b[1] * (1 + 1e-9) for a in alive for b in alive if a[0] <= b[0])
     assert all(factor == 1 for size, factor in zip(sizes, factors, strict=True) if not size)
     assert (factors_of(np.array(sizes), 0.0) == 1).all()
