@@ -60,9 +60,10 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     )
     result = step_result(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
     parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)
-    calibrated, repairs = calibrate(static, settings, context, next(parts))
-    result.details.update(samples=len(samples), seed=context.seed, **calibrated, **as_details(repairs))
-    result.notes.extend([*static.unvarying(), *sentences(repairs)])
+    calibration = calibrate(static, settings, context, next(parts))
+    result.details.update(samples=len(samples), seed=context.seed, **calibration.details)
+    result.details.update(as_details(calibration.repairs))
+    result.notes.extend([*static.unvarying(), *sentences(calibration.repairs)])
     if static.unreached or static.spared.float_nodes:
         layers = static.decisions()
         result.details["layers"] = report_rows(layers)
@@ -72,11 +73,10 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     if step.exclude == "auto":
         return _without_sensitive(static, context, original, result, next(parts), apart=step.repair)
     quantized = static.quantized()
-    return replace(
-        result,
-        model=quantized,
-        notes=[*result.notes, *_warnings(static, quantized, context, apart=step.repair)],
-    )
+    if calibration.is_good:
+        return replace(result, model=quantized)
+    warnings = _warnings(static, quantized, context, apart=step.repair)
+    return replace(result, model=quantized, notes=[*result.notes, *warnings])
 
 
 def _parts(progress: Progress, count: int) -> Iterator[Callable[[float], None]]:

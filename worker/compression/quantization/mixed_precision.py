@@ -66,7 +66,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     )
     static.embeddings = False  # the budget is spent on layers alone
     result = step_result(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
-    _, repairs = calibrate(static, settings, context, Within(context.progress, 0, 0.2).advance)
+    repairs = calibrate(static, settings, context, Within(context.progress, 0, 0.2).advance).repairs
     result.details["layers"] = report_rows(static.selection().layers)
     result.details.update(as_details(repairs))
     result.notes.extend([*static.unvarying(), *sentences(repairs)])

@@ -63,10 +63,10 @@ def test_the_numbers_of_all_candidates_bear_the_choice_out(prefer: str, tmp_path
     assert made.details["judged"] == 64
 
 
-def test_what_ruins_the_outputs_does_not_win(tmp_path: Path) -> None:
+def test_what_ruins_the_outputs_does_not_win_without_repair(tmp_path: Path) -> None:
     net = uneven_net()
     before = run(net.clone(), {"image": images()})
-    made = best(net, tmp_path, samples(tmp_path, net, image=images()))
+    made = best(net, tmp_path, samples(tmp_path, net, image=images()), repair=False)
     found = rows(made)
     plain = next(
         row for name, row in found.items() if name in ("static, minmax", "static, percentile", "static, mse")
@@ -75,6 +75,14 @@ def test_what_ruins_the_outputs_does_not_win(tmp_path: Path) -> None:
     assert found[made.details["chosen"]]["keeps_quality"]
     assert snr_db(before, run(made.model, {"image": images()})) > 18
     assert made.details["exclusions"]
+
+
+def test_what_would_ruin_the_outputs_is_repaired_for_every_candidate(tmp_path: Path) -> None:
+    net = uneven_net()
+    made = best(net, tmp_path, samples(tmp_path, net, image=images()))
+    assert made.details["repairs"][0]["kind"] == "channels"
+    assert max(quality["snr_db"] for quality in made.details["calibrations"].values()) > 30
+    assert made.details["exclusions"] == []
 
 
 def test_quality_is_judged_by_the_metric_where_there_are_labels(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from worker.compression.steps.context import Context, StepResult
 def quantize(
     net: ir.Model, folder: Path, data: Samples, require: Requirements | None = None, **step: Any
 ) -> StepResult:
-    asked = Int8Static.model_validate({"kind": "int8_static", **step})
+    """Without `repair`, which would do for these networks what settings are tried for."""
+    asked = Int8Static.model_validate({"kind": "int8_static", "repair": False, **step})
     scratch = folder / "step"
     scratch.mkdir(exist_ok=True)
     return apply(net, asked, Context(scratch, 0, Silent(), data, require=require or Requirements()))

@@ -154,7 +154,7 @@ def _calibrated(
     )
     if not base.selection().weighted:
         return None
-    _, repairs = calibrate(base, settings, context, report_progress, output_error)
+    repairs = calibrate(base, settings, context, report_progress, output_error).repairs
     quality = {method: output_error(base.quantized(method=method)) for method in METHODS}
     base.method = max(METHODS, key=lambda method: quality[method].snr_db)
     before = "" if settings.smooth is None else "smoothed, "

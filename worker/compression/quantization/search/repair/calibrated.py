@@ -1,6 +1,7 @@
 """Measures the ranges of a model that is ready for static quantization, and repairs what would collapse in 8 bits."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from worker.compression.quantization.integer.static_model import Static
@@ -15,14 +16,24 @@ from worker.compression.quantization.search.repair.sentinels import marked_value
 from worker.compression.steps.context import Context
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """`details` are for the report. `is_good`: the outputs were seen to be far above their error; where False, they may
+    be all the same."""
+
+    details: dict[str, Any]
+    repairs: list[Repair]
+    is_good: bool
+
+
 def calibrate(
     static: Static,
     settings: StaticSettings,
     context: Context,
     report_progress: Callable[[float], None],
     comparer: OutputComparer | None = None,
-) -> tuple[dict[str, Any], list[Repair]]:
-    """Even channels out as the settings ask, measure the ranges, and repair; with details for the report.
+) -> Calibration:
+    """Even channels out as the settings ask, measure the ranges, and repair.
 
     `comparer` has samples that are kept apart to judge on. Raises what `Observer` raises.
     """
@@ -30,12 +41,13 @@ def calibrate(
     if settings.repair:
         static.spared.marked = marked_values(static.model)
     static.observe(report_progress)
-    repairs = repair(static, Judge(context, static.samples, comparer)) if settings.repair else []
+    judge = Judge(context, static.samples, comparer)
+    repairs = repair(static, judge) if settings.repair else []
     if settings.bias_correction:
         means = static.input_channels(ranges=False)
         static.means = {name: of_layer.mean for name, of_layer in means.items()}
         details["biases_corrected"] = len(static.means)
-    return details, repairs
+    return Calibration(details, repairs, judge.saw_good)
 
 
 def _even_out(static: Static, settings: StaticSettings) -> dict[str, Any]:

@@ -31,12 +31,15 @@ class Judge:
         self._context, self._comparer = context, comparer
         judged, measured = (samples, samples) if comparer else _apart(context, samples)
         self._judged, self._measured = judged, measured.draw(MAX_MEASURED, context.seed)
+        self.saw_good = False
         self._forms: dict[int, tuple[GraphEdit, Static]] = {}
 
     def is_good(self, static: Static) -> bool:
         """Whether the outputs are `GOOD_DB` above their error as far as a few samples say. Raises what
         `OutputComparer` raises."""
-        return self._comparing(static)(static.quantized(), MAX_GLANCED).snr_db >= GOOD_DB
+        comparing = self._comparer or self._on(static, self._judged.take(MAX_GLANCED))
+        self.saw_good = comparing(static.quantized(), MAX_GLANCED).snr_db >= GOOD_DB
+        return self.saw_good
 
     def snr_db(self, static: Static) -> float:
         """Quantize, and compare. Raises what `OutputComparer` raises."""
@@ -44,11 +47,12 @@ class Judge:
 
     def _comparing(self, static: Static) -> OutputComparer:
         if self._comparer is None:
-            context = self._context
-            self._comparer = OutputComparer(
-                static.model, self._judged, context.scratch, target=context.target, apart=True
-            )
+            self._comparer = self._on(static, self._judged)
         return self._comparer
+
+    def _on(self, static: Static, samples: Samples) -> OutputComparer:
+        context = self._context
+        return OutputComparer(static.model, samples, context.scratch, target=context.target, apart=True)
 
     def _form(self, static: Static) -> Static:
         """With ranges of those samples alone that nothing is judged on; measured once for each graph."""
