@@ -196,6 +196,7 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
             "data": {"training": {"dataset": DATASET}},
             "limits": {"seconds": 10800},
             "needs": ["cuda"],
+            "target_features": ["avx2", "avx512_vnni"],
             "priority": 5,
         },
     },
@@ -352,6 +353,16 @@ _GENERATIONS: Final[list[dict[str, Any]]] = [
         "untold": "other programs used 79% of the CPUs",
     },
 ]
+_KERNELS: Final[dict[str, Any]] = {
+    "nodes": 20,
+    "integer_nodes": 0.6,
+    "float_nodes": 0.1,
+    "other_nodes": 0.3,
+    "integer_macs": 0.98,
+    "float_macs": 0.02,
+    "float_types": ["float32"],
+    "products": {"Conv": 1, "QLinearConv": 9},
+}
 
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     "Fidelity": [
@@ -365,6 +376,17 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
             "mean": 0.938,
         }
     ],
+    "Arithmetic": [
+        {
+            "runtime": "ONNX Runtime",
+            "before": _KERNELS
+            | {"integer_nodes": 0.0, "float_nodes": 0.67, "integer_macs": 0.0, "float_macs": 1.0},
+            "after": _KERNELS,
+            "says": "ONNX Runtime computes 98.0% of the multiply-accumulates of the result in integers, the rest in "
+            "float32.",
+        }
+    ],
+    "Kernels": [_KERNELS],
     "OperatorRule": [
         {
             "spatial": [2],
