@@ -113,9 +113,18 @@ def _job(name: str, archive: Path, out: Path, width: int) -> dict[str, Any]:
 
 
 def _row(name: str, made: dict[str, Any], most: float) -> list[str]:
+    met = "met" if made.get("peak", 0) <= most else "NOT met"
     if "failed" in made:
-        return [name, "", "", "", "", "", f"refused: {made['failed']}"]
-    met = "met" if made["peak"] <= most else "NOT met"
+        peak = f"{made['peak'] / MB:.0f}" if "peak" in made else ""
+        return [
+            name,
+            "",
+            "",
+            peak,
+            f"≤ {most / MB:.0f}: {met}" if peak else "",
+            "",
+            f"refused: {made['failed']}",
+        ]
     snr = "the same" if made["snr_db"] is None else f"{made['snr_db']:.1f}"
     return [
         name,
