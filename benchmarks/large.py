@@ -5,8 +5,8 @@
 Each step is a job in a process of its own, from the tar of graph and external data to the artifact, and its parity with
 the original, which is computed in further processes, as for every large model; nothing is timed in turns. The memory is
 the largest anonymous one of the job's process above what it takes after its imports: asked are 1.5 times the largest
-weight, and 200 MB for all that is no weight. To load the packed files of `sparsity` ONNX Runtime takes
-more than 19 GB (`docs/techniques.md`); without them the job ends when it measures, and the row tells the peak until then.
+weight, and 200 MB for all that is no weight. To load the packed files of `sparsity` ONNX Runtime takes more than 19 GB
+(`docs/techniques.md`); without them the job ends when it measures, and the row tells the peak until then.
 """
 
 import argparse
