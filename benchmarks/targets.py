@@ -67,7 +67,7 @@ def _word(runs: bool) -> str:
 def _why_not(file: File, target: Target) -> str:
     """Load it and run it once on random numbers; empty where it does."""
     try:
-        network = Network(file.path, 1, file.name, target)
+        network = Network(file.path, 1, file.name, target=target)
         feed, _ = benchmark_feed(network.inputs, 1, file.benchmark.shapes, None, 0)
         network.run(feed)
     except Exception as error:  # the runtimes' errors have no common base
