@@ -24,10 +24,10 @@ class WeightOnly(Step):
 
     kind: Literal["weight_only"] = Field(description=KIND)
     bits: Annotated[Literal[8, 4, 3, 2], WHOLE] = Field(default=4, description="Bits of a weight.")
-    embedding_bits: Annotated[Literal[8, 4, 3, 2] | None, WHOLE] = Field(
+    embedding_bits: Annotated[Literal[8, 4, 3, 2], WHOLE] | None = Field(
         default=None, description="Bits of embedding tables; null for as many as other weights."
     )
-    head_bits: Annotated[Literal[8, 4, 3, 2] | None, WHOLE] = Field(
+    head_bits: Annotated[Literal[8, 4, 3, 2], WHOLE] | None = Field(
         default=None,
         description="Bits of output heads, the last products before outputs of the model; null for as many as other "
         "weights. A table that a head reads too is stored once, in the more bits of both.",
