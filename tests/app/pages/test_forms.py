@@ -192,7 +192,7 @@ def test_a_recipe_is_written_by_keyboard_alone(page: Page, api: Served, model: s
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator(".steps summary")).to_be_focused()
-    expect(page.get_by_label("bits: how it is given")).to_be_visible()
+    expect(page.get_by_label("bits: how it is given", exact=True)).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")  # bits: how it is given
     page.keyboard.press("Tab")

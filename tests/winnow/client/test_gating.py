@@ -31,7 +31,6 @@ def measured(*qualities: Quality, original: str = REPORT.source_sha256, size: in
     pair = REPORT.size_bytes.model_copy(update={"after": size or REPORT.size_bytes.after})
     return Measured(
         original_sha256=original,
-        graph_sha256=REPORT.graph_sha256,
         size_bytes=pair,
         quality=[*qualities],
         latency=REPORT.latency,
