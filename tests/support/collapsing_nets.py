@@ -66,11 +66,25 @@ def masked_images(count: int = 64, *, masked: bool = True) -> dict[str, Any]:
     }
 
 
+MIXED = """
+            [mix] m = Conv (c, w1)
+            [relu2] r2 = Relu (m)
+            [head] y = Conv (r2, w2)
+        }"""
+"""What reads c, in networks that join it."""
+
+
+def _mixing(rng: np.random.Generator) -> np.ndarray:
+    """Weights [16, 20, 1, 1] that bring the four large channels in front to the size of the others."""
+    reading = _normal(rng, 16, 20, 1, 1)
+    reading[:, :4] /= 300
+    return reading
+
+
 def joined_net() -> ir.Model:
     """Boxes in pixels, to 640, are joined to features around 1, and layers read both."""
     rng = np.random.default_rng(7)
-    reading = _normal(rng, 16, 20, 1, 1)
-    reading[:, :4] /= 300
+    reading = _mixing(rng)
     return model(
         """(float[N,3,8,8] image) => (float[N,6,8,8] y) {
             [stem] s = Conv <pads=[1, 1, 1, 1]> (image, w0)
@@ -78,10 +92,8 @@ def joined_net() -> ir.Model:
             [boxes] b = Conv (r, wb, bb)
             [features] f = Conv (r, wf)
             [join] c = Concat <axis=1> (b, f)
-            [mix] m = Conv (c, w1)
-            [relu2] r2 = Relu (m)
-            [head] y = Conv (r2, w2)
-        }""",
+        """
+        + MIXED,
         {
             "w0": _normal(rng, 16, 3, 3, 3),
             "wb": _normal(rng, 4, 16, 1, 1) * 200,
@@ -96,17 +108,14 @@ def joined_net() -> ir.Model:
 def joined_by_sigmoid() -> ir.Model:
     """The same, but what is joined cannot be scaled where it is made: a sigmoid's scores, and an input of the model."""
     rng = np.random.default_rng(8)
-    reading = _normal(rng, 16, 20, 1, 1)
-    reading[:, :4] /= 300
+    reading = _mixing(rng)
     return model(
         """(float[N,16,8,8] image, float[N,4,8,8] boxes) => (float[N,6,8,8] y) {
             [features] f = Conv (image, wf)
             [scores] s = Sigmoid (f)
             [join] c = Concat <axis=1> (boxes, s)
-            [mix] m = Conv (c, w1)
-            [relu2] r2 = Relu (m)
-            [head] y = Conv (r2, w2)
-        }""",
+        """
+        + MIXED,
         {
             "wf": _normal(rng, 16, 16, 1, 1),
             "w1": reading,

@@ -17,7 +17,6 @@ from worker.compression.data.source import Data, Source
 from worker.compression.materials import Materials
 from worker.compression.measure.compare import pair_of
 from worker.compression.measure.extent import Extent
-from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.options import Options
 from worker.compression.progress import Silent
 from worker.compression.result.comparing import compare_with_original
@@ -45,11 +44,9 @@ def measure_pair(request: MeasureRequest, scratch: Path) -> Measured:
     materials = Materials(upload, data, scratch, scratch / "curves", Silent(), options).split()
     nothing = Recipe.model_construct(steps=[])
     measured = compare_with_original(candidate.path, nothing, materials)
-    package = candidate.package
-    size = bytes_of(candidate.path) if package is None else package.uploaded_bytes
     return Measured(
         original_sha256=upload.sha256,
-        size_bytes=pair_of(upload.size_bytes, size),
+        size_bytes=pair_of(upload.size_bytes, candidate.size_bytes),
         quality=measured.quality,
         latency=measured.latency,
         environment=measured.environment,

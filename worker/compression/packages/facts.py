@@ -30,7 +30,7 @@ def _described(
     return PackagedGraph(
         name=graph.name,
         file=graph.path.name,
-        opset=_opset(proto),
+        opset=default_opset(proto),
         inputs=[_own(spec, graph) for spec in inputs if spec.name.startswith(graph.prefix)],
         outputs=[_own(spec, graph) for spec in outputs if spec.name.startswith(graph.prefix)],
         size_bytes=bytes_of(graph.path),
@@ -38,7 +38,8 @@ def _described(
     )
 
 
-def _opset(proto: onnx.ModelProto) -> int:
+def default_opset(proto: onnx.ModelProto) -> int:
+    """The version of the default operator set, 1 where none is imported."""
     return max((entry.version for entry in proto.opset_import if entry.domain in DEFAULT_DOMAINS), default=1)
 
 

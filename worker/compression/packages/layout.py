@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from winnow.contract.errors import Refusal
+from worker.compression.upload_gate.archive import models_of
 
 MAX_GRAPHS: Final = 16
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -50,7 +51,7 @@ class Package:
 def package_in(files: Iterable[Path], root: Path) -> Package:
     """Find the graphs, which lie in one folder. Raises `Refusal` `invalid_model` with the names."""
     files = sorted(files)
-    models = [file for file in files if file.suffix.lower() == ".onnx"]
+    models = models_of(files)
     folders = sorted({str(file.parent.relative_to(root)) for file in models})
     if len(folders) > 1:
         raise Refusal(

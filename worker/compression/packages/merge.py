@@ -16,6 +16,7 @@ from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of, raise_opset
 from worker.compression.ir.values import graph_of, tensor_of
 from worker.compression.onnx_files import model_files
+from worker.compression.packages.facts import default_opset
 from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.prefix import with_prefix
 
@@ -29,9 +30,10 @@ def merged(package: Package, path: Path, *, max_bytes: int) -> int:
     Raises `Refusal` `invalid_model` naming the graph that does not go with the others, `model_too_complex` where
     weights are more than `max_bytes`: those that lie over each other in a file are each written by itself.
     """
-    opset = max(_opset(graph) for graph in package.graphs)
-    protos = [_prepared(graph, opset) for graph in package.graphs]
-    whole = _side_by_side(protos)
+    protos = [model_files.read(graph.path) for graph in package.graphs]
+    opset = max(map(default_opset, protos))
+    prepared = (_prepared(graph, proto, opset) for graph, proto in zip(package.graphs, protos, strict=True))
+    whole = _side_by_side(list(prepared))
     model = model_files.from_proto(whole, package.graphs[0].path.parent)
     for graph in package.graphs:  # what is hashed
         _check_bytes(graph.path.name, _weights(model, graph.prefix), max_bytes)
@@ -59,15 +61,9 @@ def _check_bytes(what: str, weights: int, most: int) -> None:
         )
 
 
-def _opset(graph: PackagedFile) -> int:
-    model = onnx.load(str(graph.path), load_external_data=False)
-    return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=1)
-
-
-def _prepared(graph: PackagedFile, opset: int) -> onnx.ModelProto:
-    """The graph as `load` reads it, of this opset, its names its own. External weights stay where they are."""
-    proto = model_files.read(graph.path)
-    if max((e.version for e in proto.opset_import if e.domain == ""), default=1) != opset:
+def _prepared(graph: PackagedFile, proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """What was read of the graph, of this opset, its names its own. External weights stay where they are."""
+    if default_opset(proto) != opset:
         proto = _raised(graph, proto, opset)
     for entry in proto.metadata_props:
         entry.key = graph.prefix + entry.key

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.job import Benchmark
+from winnow.contract.model import TensorSpec
 from winnow.contract.package_shapes import usual_shapes
 from winnow.contract.report import GraphReport, Latency, PackageReport, Parity, Report
+from worker.compression.data.model_inputs import Column, Constant
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data
 from worker.compression.graph.facts.facts import inputs_of
@@ -22,6 +25,8 @@ from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.write import WrittenGraph, WrittenPackage, write_package
 from worker.compression.upload.upload import Upload
 
+Input = TypeVar("Input", Column, Constant)
+
 
 @dataclass(frozen=True)
 class HandedOver:
@@ -33,8 +38,9 @@ class HandedOver:
 
     def told_in(self, report: Report, materials: Materials) -> Report:
         """The report with each graph's own row, of this file."""
+        samples = _samples(materials)
         graphs = [
-            self._row(graph, written, report.parity, materials)
+            self._row(graph, written, report.parity, samples, materials)
             for graph, written in zip(self.package.graphs, self.written.graphs, strict=True)
         ]
         shared = pair_of(self.package.shared_bytes, self.written.shared_bytes)
@@ -47,7 +53,12 @@ class HandedOver:
         )
 
     def _row(
-        self, graph: PackagedFile, written: WrittenGraph, parity: Sequence[Parity], materials: Materials
+        self,
+        graph: PackagedFile,
+        written: WrittenGraph,
+        parity: Sequence[Parity],
+        samples: Samples | None,
+        materials: Materials,
     ) -> GraphReport:
         own = [entry for entry in parity if entry.output.startswith(graph.prefix)]
         return GraphReport(
@@ -55,7 +66,7 @@ class HandedOver:
             file=graph.path.name,
             graph_sha256=written.sha256,
             size_bytes=pair_of(bytes_of(graph.path), bytes_of(written.path)),
-            latency=_latency(graph, written.path, materials),
+            latency=_latency(graph, written.path, samples, materials),
             parity=[it.model_copy(update={"output": it.output.removeprefix(graph.prefix)}) for it in own],
         )
 
@@ -73,17 +84,29 @@ def hand_over(whole: Path, package: Package, target: Path, materials: Materials)
     return HandedOver(target, package, written)
 
 
-def _latency(graph: PackagedFile, candidate: Path, materials: Materials) -> list[Latency]:
+def _is_timed(options: Options) -> bool:
+    return options.extent.times and not options.extent.brief
+
+
+def _samples(materials: Materials) -> Samples | None:
+    """What the graphs are timed on, for all of them."""
+    data = materials.data
+    return materials.samples(data.evaluation or data.calibration) if _is_timed(materials.options) else None
+
+
+def _latency(
+    graph: PackagedFile, candidate: Path, samples: Samples | None, materials: Materials
+) -> list[Latency]:
     """The graph's own speed, before and after, on its part of the data."""
-    options, data = materials.options, materials.data
-    if not options.extent.times or options.extent.brief:
+    options = materials.options
+    if not _is_timed(options):
         return []
     with measuring(materials.progress):
         timed = measure_latencies(
             graph.path,
             candidate,
             _benchmark(graph, options.benchmark),
-            _samples(graph, materials.samples(data.evaluation or data.calibration)),
+            None if samples is None else _own_part(graph, samples),
             options.seed,
             lambda _: None,
             Patience(materials.progress),
@@ -101,22 +124,16 @@ def _benchmark(graph: PackagedFile, benchmark: Benchmark) -> Benchmark:
     return benchmark.model_copy(update={"shapes": shapes})
 
 
-def _samples(graph: PackagedFile, samples: Samples | None) -> Samples | None:
+def _own_part(graph: PackagedFile, samples: Samples) -> Samples:
     """The columns that are this graph's inputs, called as its file calls them."""
-    if samples is None:
-        return None
-
-    def own(spec_name: str) -> bool:
-        return spec_name.startswith(graph.prefix)
-
-    columns = tuple(
-        replace(it, spec=it.spec.model_copy(update={"name": it.spec.name.removeprefix(graph.prefix)}))
-        for it in samples.columns
-        if own(it.spec.name)
-    )
-    constants = tuple(
-        replace(it, spec=it.spec.model_copy(update={"name": it.spec.name.removeprefix(graph.prefix)}))
-        for it in samples.constants
-        if own(it.spec.name)
-    )
+    columns, constants = _own_inputs(graph, samples.columns), _own_inputs(graph, samples.constants)
     return replace(samples, columns=columns, constants=constants)
+
+
+def _own_inputs(graph: PackagedFile, inputs: Sequence[Input]) -> tuple[Input, ...]:
+    own = (each for each in inputs if each.spec.name.startswith(graph.prefix))
+    return tuple(replace(each, spec=_own_spec(graph, each.spec)) for each in own)
+
+
+def _own_spec(graph: PackagedFile, spec: TensorSpec) -> TensorSpec:
+    return spec.model_copy(update={"name": spec.name.removeprefix(graph.prefix)})

@@ -114,6 +114,11 @@ class OpenedModel:
     path: Path
     package: Package | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes with its external data; of a package as it came."""
+        return bytes_of(self.path) if self.package is None else self.package.uploaded_bytes
+
 
 def open_file(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> OpenedModel:
     """Check an upload; a tar or zip is unpacked into `scratch`, and its graphs, where there are several, made one.

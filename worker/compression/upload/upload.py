@@ -25,7 +25,7 @@ from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.single_file import without_raw_data
-from worker.compression.onnx_files.sizes import bytes_of, sha256_of
+from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.packages.layout import Package
 from worker.compression.steps.opset import raised
 from worker.compression.upload.fixed_sizes import fix_sizes
@@ -140,8 +140,7 @@ class Upload:
 def open_upload(model: Path, scratch: Path, *, max_unpacked_bytes: int) -> Upload:
     """Unpack, check and load a model. Raises `Refusal` for what does not pass the gate or does not run."""
     opened = open_file(model, scratch / "model", max_unpacked_bytes=max_unpacked_bytes)
-    path, package = opened.path, opened.package
-    size = bytes_of(path) if package is None else package.uploaded_bytes
+    path, size = opened.path, opened.size_bytes
     if size < LARGE_BYTES:
         check_runs(path)
     loaded = model_files.load(path)
@@ -161,7 +160,7 @@ def open_upload(model: Path, scratch: Path, *, max_unpacked_bytes: int) -> Uploa
         names,
         counts,
         tidied,
-        package=package,
+        package=opened.package,
     )
 
 
