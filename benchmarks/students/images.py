@@ -32,6 +32,7 @@ TRAINED: Final = {
     "kind": "distillation",
     "epochs": longer(10),
     "batchnorm": "restored",
+    "channels_last": True,
     "batch_size": 64,
     "learning_rate": 0.002,
     "validation": 0.02,

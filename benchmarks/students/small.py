@@ -18,7 +18,13 @@ from benchmarks.students.images import MODEL, cifar
 from benchmarks.students.jobs import SEEDS, listed, longer, mean_drop, reported
 from tests.support.onnx_export import export_onnx
 
-TRAINED: Final = {"kind": "distillation", "epochs": longer(15), "batch_size": 64, "batchnorm": "restored"}
+TRAINED: Final = {
+    "kind": "distillation",
+    "epochs": longer(15),
+    "batchnorm": "restored",
+    "channels_last": True,
+    "batch_size": 64,
+}
 WIDTHS: Final = ((16, 1), (16, 1), (24, 2), (24, 1), (24, 1), (40, 2), (40, 1))
 """Channels and stride of each block."""
 EXPANSION: Final = 3

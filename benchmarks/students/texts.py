@@ -46,8 +46,9 @@ TRAINING: Final = {
     "learning_rate": 5e-4,
     "temperature": 2,
     "validation": 0.02,
+    "cache_teacher": True,
 }
-EPOCHS: Final = 3
+EPOCHS: Final = 5
 CALIBRATED: Final = 512
 PARTS, SHORTEST = 6, 2
 """Runs of words drawn from each sentence; words of the shortest."""

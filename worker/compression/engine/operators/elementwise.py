@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import onnx_ir as ir
 import torch
+from torch import nn
 
 from worker.compression.engine.operator import Attributes, Build, Function, Operator, Unsupported
 from worker.compression.engine.operators.arguments import constant, single
@@ -38,6 +39,15 @@ def plain(function: Function) -> Build:
 def variadic(function: Function) -> Build:
     """Fold a function of two over any number of inputs, broadcast: Sum, Max, Min."""
     return plain(lambda *values: functools.reduce(function, values))
+
+
+def add(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Add. A bias of a product takes the product's type, as it does within `torch.nn.functional.linear` under autocast:
+    in float32 it would make the sum, and what is computed from it, float32 again."""
+    bias, product = (a, b) if a.ndim < b.ndim else (b, a)
+    if isinstance(bias, nn.Parameter) and bias.ndim == 1 and product.dtype == torch.bfloat16:
+        bias = bias.to(product.dtype)
+    return product + bias
 
 
 def divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -116,7 +126,7 @@ def bit_shift(attributes: Attributes) -> Function:
 OPERATORS: Final[dict[str, Operator]] = {
     **{name: Operator(plain(getattr(torch, name.lower()))) for name in NAMED_ALIKE.split()},
     "Identity": Operator(plain(lambda x: x)),
-    "Add": Operator(plain(torch.add), since=BROADCASTS, weights=(0, 1)),
+    "Add": Operator(plain(add), since=BROADCASTS, weights=(0, 1)),
     "Sub": Operator(plain(torch.sub), since=BROADCASTS, weights=(0, 1)),
     "Mul": Operator(plain(torch.mul), since=BROADCASTS, weights=(0, 1)),
     "Div": Operator(plain(divide), since=BROADCASTS, weights=(0, 1)),

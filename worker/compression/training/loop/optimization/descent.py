@@ -46,8 +46,8 @@ def optimizer_for(
     ]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM)
-    return torch.optim.AdamW(groups, lr=rate)
+        return torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
