@@ -17,7 +17,7 @@ from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.progress import Within
-from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
+from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, four_bits_lacking
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.mixed_precision.bit_allocation import (
@@ -27,7 +27,11 @@ from worker.compression.quantization.search.mixed_precision.bit_allocation impor
     count_needed,
     order_moves,
 )
-from worker.compression.quantization.search.mixed_precision.layer_costs import LayerCosts, layer_costs
+from worker.compression.quantization.search.mixed_precision.layer_costs import (
+    LayerCosts,
+    layer_costs,
+    taken_bits,
+)
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.quantization.search.repair.calibrated import calibrate
 from worker.compression.quantization.search.repair.repairs import as_details, sentences
@@ -63,7 +67,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked, context.features
     )
     static.embeddings = False  # the budget is spent on layers alone
-    result = step_result(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
+    notes += [*static.weights.notes, *four_bits_lacking(static.target)]
+    result = step_result(static.model, static.selection().layers, WANTED, notes)
     repairs = calibrate(static, settings, context, Within(context.progress, 0, 0.2).advance).repairs
     result.details["layers"] = report_rows(static.selection().layers)
     result.details.update(as_details(repairs))
@@ -123,6 +128,10 @@ def _as_named(
         reasons = {row["name"]: row["reason"] for row in result.details["layers"]}
         why = f"stays float: {reasons[unknown[0]]}" if unknown[0] in reasons else "is no layer with weights"
         detail = f"bits names {unknown[0]!r}, which {why}. The layers are {few(known)}."
+        raise Refusal("invalid_request", detail, field="recipe.steps.bits")
+    taken = taken_bits(static)
+    if untaken := sorted(name for name, bits in chosen.items() if bits not in taken[name]):
+        detail = f"bits names {untaken[0]!r} with {chosen[untaken[0]]}, and the target takes its weights in 8 alone."
         raise Refusal("invalid_request", detail, field="recipe.steps.bits")
     quantized = _quantized(static, chosen) if chosen else original
     details = {

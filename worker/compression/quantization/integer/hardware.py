@@ -79,10 +79,14 @@ class Target:
     tables: bool = True
     sixteen_bits: bool = False
 
+    @property
+    def without_four_bits(self) -> list[str]:
+        """The products whose weights have 8 bits where 4 are asked for."""
+        return [] if self.four_bits is None else [name for name in PRODUCTS if name not in self.four_bits]
+
     def limit_of(self, operator: str, limit: int) -> int:
         """The limit of an operator's weights where so much is asked: 8 bits where it takes no 4."""
-        takes = self.four_bits is None or operator in self.four_bits
-        return limit if takes or limit > FOUR_BITS_LIMIT else FULL_LIMIT
+        return FULL_LIMIT if limit <= FOUR_BITS_LIMIT and operator in self.without_four_bits else limit
 
     def takes_channels(self, operator: str, axis: int) -> bool:
         """Whether a weight may have a scale for each index of this axis."""
@@ -168,9 +172,13 @@ def weight_range(choice: WeightRangeChoice, exact: bool | None = None) -> Weight
 
 def four_bits(target: Target) -> WeightRange:
     """Weights in ±7, where the target takes them. Runtimes multiply them as floats: they are for size."""
-    others = [] if target.four_bits is None else [name for name in PRODUCTS if name not in target.four_bits]
-    notes = [f"Weights of {', '.join(others)} have 8 bits: the target takes none of 4."] if others else []
-    return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE, *notes])
+    return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE, *four_bits_lacking(target)])
+
+
+def four_bits_lacking(target: Target) -> list[str]:
+    """Say which weights have 8 bits where 4 are asked for; nothing where the target takes 4 for all."""
+    others = ", ".join(target.without_four_bits)
+    return [f"Weights of {others} have 8 bits: the target takes none of 4."] if others else []
 
 
 def multiplies_exactly(machine: str, flags: Set[str]) -> bool:
