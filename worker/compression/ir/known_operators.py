@@ -1,4 +1,4 @@
-"""Allow only operators that ONNX or ONNX Runtime bring along: nothing a model needs may come from outside."""
+"""Operators that ONNX or ONNX Runtime bring along: others are refused, since nothing a model needs may come from outside."""
 
 from functools import cache
 from typing import Final
@@ -39,8 +39,13 @@ def check_operators(model: onnx.ModelProto) -> None:
         )
 
 
-def domain_of(item: onnx.NodeProto | onnx.FunctionProto) -> str:
+def domain_of(item: onnx.NodeProto | onnx.FunctionProto | onnx.OperatorSetIdProto) -> str:
     return "" if item.domain == "ai.onnx" else str(item.domain)
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that a model uses, 1 where it imports none."""
+    return max((entry.version for entry in model.opset_import if domain_of(entry) == ""), default=1)
 
 
 def _named(node: onnx.NodeProto) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from winnow.contract.model import PackagedGraph, TensorSpec
-from worker.compression.ir.default_opset import default_opset
+from worker.compression.ir.known_operators import default_opset
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.packages.layout import Package, PackagedFile

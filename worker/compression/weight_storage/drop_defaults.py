@@ -20,7 +20,7 @@ from typing import Final
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
-from worker.compression.ir.default_opset import default_opset
+from worker.compression.ir.known_operators import default_opset
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.weight_storage.bias_scales import derive_bias_scales
 

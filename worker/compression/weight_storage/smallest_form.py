@@ -27,7 +27,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from worker.compression.ir.arrays import Array
-from worker.compression.ir.default_opset import default_opset
+from worker.compression.ir.known_operators import default_opset
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitmask import bitmask, not_zero
 from worker.compression.weight_storage.bitstream import Moved, Stored

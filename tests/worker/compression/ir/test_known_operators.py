@@ -3,7 +3,7 @@
 import pytest
 from onnx import ModelProto, helper
 
-from worker.compression.ir.default_opset import default_opset
+from worker.compression.ir.known_operators import default_opset
 
 
 @pytest.mark.parametrize(
