@@ -20,7 +20,7 @@ from winnow.contract.evaluation import TASK_METRICS
 from winnow.contract.model import Model
 from winnow.contract.presets import RecommendationRequest, Recommended, is_search
 from winnow.contract.presets import presets as all_presets
-from winnow.contract.target import JobTarget
+from winnow.contract.target import CPU_FEATURES, JobTarget, Precision
 
 router = page_router()
 
@@ -37,6 +37,7 @@ TARGETS: Final[dict[JobTarget, str]] = {
     "webgpu": "browsers and GPUs, by ONNX Runtime (WebGPU): checked by rules, timed on a CPU",
     "nnapi": "Android, by ONNX Runtime (NNAPI): checked by rules, timed on a CPU",
 }
+PRECISIONS: Final[dict[Precision, str]] = {"f32": "what the file says", "bf16": "bfloat16"}
 
 
 @router.get("/models/{id}/compress")
@@ -71,6 +72,8 @@ def show_compress(
         requirements=REQUIREMENTS,
         tasks=TASK_METRICS,
         targets=TARGETS,
+        precisions=PRECISIONS,
+        features=CPU_FEATURES,
         key=token_hex(16),
     )
 

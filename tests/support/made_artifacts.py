@@ -41,6 +41,7 @@ RECIPES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "4 bits, symmetric": [{**ROUND, "symmetric": True}],
     "3 bits": [{**ROUND, "bits": 3, "block": 128}],
     "2 bits": [{**ROUND, "bits": 2}],
+    "4 bits, heads in 8": [{**ROUND, "head_bits": 8}],
     "products in 4 bits": [{**ROUND, "layers": "products"}],
     "palette of 16": [{"kind": "palette"}],
     "palette of 6 by channel": [{"kind": "palette", "colors": 6, "codebook": "channel"}],

@@ -49,6 +49,11 @@ class StoredWeights(ResponseModel):
     groups: int = Field(description="Of a convolution, else 1: matrices that it consists of.")
     nested: bool = Field(description="Whether it stands in a branch or a loop, which steps leave alone.")
     channels: list[AxisChannels] = Field(description="For each axis, whose channels lie along it.")
+    head: bool | None = Field(
+        default=None,
+        description="Whether an output head reads it, the last product before an output of the model; null where it "
+        "was inspected before that was looked for.",
+    )
 
 
 class ActivationProduct(ResponseModel):

@@ -33,6 +33,7 @@ also takes 8-bit activations before compressed weights."""
 
 CHECKED: Final[tuple[CheckedTarget, ...]] = get_args(CheckedTarget)
 JOB_TARGETS: Final[tuple[JobTarget, ...]] = get_args(JobTarget)
+CPU_FEATURES: Final[tuple[CpuFeature, ...]] = (*get_args(X86Feature), *get_args(ArmFeature))
 BFLOAT16: Final[frozenset[str]] = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Features that multiply bfloat16."""
 

@@ -12,6 +12,7 @@ from winnow.contract.job import JobRequest
 from winnow.contract.open_steps import is_open
 from winnow.contract.presets import is_search
 from winnow.contract.strict_json import read_json, read_model
+from winnow.contract.target import CPU_FEATURES, settings_of_target
 
 MAX_FIELDS: Final = 100
 _NUMBER: Final = re.compile(r"-?(?:[0-9]{1,300}|[0-9]{0,300}\.[0-9]{1,300})(?:[eE][-+]?[0-9]{1,5})?")
@@ -30,8 +31,9 @@ def job_request(model: str, fields: Mapping[str, str]) -> JobRequest:
     if "judges" in filled:
         task, _, metric = filled.get("metric", "auto").partition("/")
         body["evaluation"] = {"task": task} | ({"metric": metric} if metric else {})
-    if "target" in filled:
-        body["target"] = filled["target"]
+    body |= settings_of_target(filled)
+    if features := [name for name in CPU_FEATURES if f"target_features.{name}" in filled]:
+        body["target_features"] = features
     if timed := _benchmark(filled):
         body["benchmark"] = timed
     if "explain" in filled:

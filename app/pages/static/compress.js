@@ -44,7 +44,7 @@ function showWhatIsNeeded(form) {
 /** The body of POST /v1/jobs. Throws SyntaxError where the recipe is no JSON. */
 function request(form) {
   const { data, judges } = form.elements;
-  const made = { model: form.dataset.model, recipe: recipe(form), require: required(form), target: form.querySelector("#target").value, benchmark: benchmark(form) };
+  const made = { model: form.dataset.model, recipe: recipe(form), require: required(form), ...target(form), benchmark: benchmark(form) };
   const name = form.querySelector("#name").value.trim();
   if (name) made.name = name;
   if (data) made.data = JSON.parse(data.value);
@@ -69,6 +69,12 @@ function required(form) {
 function evaluation(form) {
   const [task, metric] = (form.querySelector("#metric").value || "auto").split("/");
   return metric ? { task, metric } : { task };
+}
+
+function target(form) {
+  const features = [...form.querySelectorAll("[data-feature]:checked")].map((field) => field.value);
+  const [target, precision] = ["target", "precision"].map((name) => form.querySelector(`#${name}`).value);
+  return { target, precision, ...(features.length ? { target_features: features } : {}) };
 }
 
 function benchmark(form) {

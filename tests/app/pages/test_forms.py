@@ -66,9 +66,13 @@ def test_a_job_has_a_dataset_for_each_role(
     shown.get_by_label("small", exact=True).check()
     shown.get_by_text("Where it will run").click()
     shown.get_by_label("It will run on").select_option("openvino-cpu")
+    shown.get_by_label("It computes floats in").select_option("bf16")
+    for feature in ("avx512_vnni", "avx512_bf16"):
+        shown.get_by_label(feature, exact=True).check()
     shown.get_by_label("Samples at once").fill("8")
     asked = started(shown, api)
     assert (asked["target"], asked["benchmark"]["batch_sizes"]) == ("openvino-cpu", [8])
+    assert (asked["precision"], asked["target_features"]) == ("bf16", ["avx512_vnni", "avx512_bf16"])
     assert asked["benchmark"]["threads"] == 1
     given = {
         role: (use["dataset"], use["slice"]) for role, use in asked["data"].items() if role in ROLES and use

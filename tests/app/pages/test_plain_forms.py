@@ -52,6 +52,18 @@ def test_numbers_are_those_of_html(api: Served, model: str, text: str, number: f
     assert asked(api, sent(api, model, min_speedup=text))["require"]["min_speedup"] == number
 
 
+def test_where_it_will_run_is_asked_for_with_precision_and_features(api: Served, model: str) -> None:
+    features = {f"target_features.{name}": name for name in ("avx512_bf16", "avx2")}
+    request = asked(api, sent(api, model, target="openvino-cpu", precision="bf16", **features))
+    assert (request["target"], request["precision"]) == ("openvino-cpu", "bf16")
+    assert request["target_features"] == ["avx2", "avx512_bf16"]
+
+
+def test_what_the_target_does_not_compute_in_is_refused_with_what_to_do(api: Served, model: str) -> None:
+    answer = sent(api, model, target="onnxruntime-cpu", precision="bf16")
+    assert (answer.status_code, "ask for the target openvino-cpu" in answer.text) == (422, True)
+
+
 @pytest.mark.parametrize("text", ["1,5", "NaN", "true", "1.", "[" * 50_000, "9" * 5_000, "1e999", "inf"])
 def test_what_is_no_number_is_refused(api: Served, model: str, text: str) -> None:
     answer = api.http.post(

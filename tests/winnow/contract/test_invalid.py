@@ -30,6 +30,11 @@ def said(**changes: Any) -> dict[str, str]:
             "Did you mean int8_static?",
         ),
         (
+            {"recipe": {"steps": [{"kind": "int8", "candidate": "dynamic", "float_layers": ["fc"]}]}},
+            "recipe.steps.0",
+            "float_layers are those of a static candidate",
+        ),
+        (
             {"recipe": {"steps": [{"kind": "int8_static", "smaples": 1}]}},
             "recipe.steps.0.smaples",
             "Did you mean samples?",

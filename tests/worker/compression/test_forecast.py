@@ -157,6 +157,44 @@ def test_a_table_counts_among_what_is_factorised(tmp_path: Path) -> None:
     assert forecast_of(tied, steps).size_bytes is None
 
 
+@pytest.mark.parametrize("head", ["words", "h"])
+@pytest.mark.parametrize("bits", [{"head_bits": 8}, {"embedding_bits": 8, "head_bits": 2}])
+def test_tables_and_heads_count_with_bits_of_their_own(
+    head: str, bits: dict[str, int], tmp_path: Path
+) -> None:
+    """A head that is the table has the more bits of both."""
+    rng = np.random.default_rng(0)
+    weights = {"words": rng.normal(size=(1000, 256)), "m": rng.normal(size=(256, 256))}
+    weights |= {} if head in weights else {head: rng.normal(size=(1000, 256))}
+    net = small_nets.model(
+        f"""(int64[N] ids) => (float[N,1000] y) {{
+            w = Gather (words, ids)
+            x = MatMul (w, m)
+            y = Gemm <transB=1> (x, {head})
+        }}""",
+        {name: array.astype(np.float32) for name, array in weights.items()},
+    )
+    steps = [{"kind": "weight_only", "method": "rtn", **bits}]
+    path, facts = inspected(net, tmp_path)
+    np.savez(tmp_path / "data.npz", ids=np.arange(1000))
+    made = made_artifact(path, steps, Source(tmp_path / "data.npz"), tmp_path / "scratch")
+    forecast = forecast_of(facts, steps)
+    assert forecast.basis == "computed"
+    assert forecast.size_bytes == pytest.approx(made.size_bytes, rel=SIZE_TOLERANCE)
+    plain = forecast_of(facts, [{"kind": "weight_only", "method": "rtn"}]).size_bytes
+    assert forecast.size_bytes != pytest.approx(plain, rel=SIZE_TOLERANCE)
+
+
+def test_heads_of_a_model_that_an_earlier_version_inspected_are_not_told() -> None:
+    _, facts, _ = subject("digits")
+    assert facts.stored is not None
+    weights = [weight.model_copy(update={"head": None}) for weight in facts.stored.weights]
+    old = facts.model_copy(update={"stored": facts.stored.model_copy(update={"weights": weights})})
+    step = {"kind": "weight_only", "head_bits": 8}
+    assert forecast_of(old, [step]).basis == "measured only"
+    assert forecast_of(old, [{**step, "head_bits": None}]).basis == "computed"
+
+
 @pytest.mark.parametrize(
     ("head", "told"), [("", True), ("t = Transpose <perm=[1, 0]> (words)\n y = MatMul (x, t)", False)]
 )

@@ -6,7 +6,7 @@ The bytes of nodes were fitted to files that the service wrote; a test holds the
 from dataclasses import replace
 from typing import Final
 
-from winnow.contract.forecast.nbits import saves_as_planes, stored_block, width
+from winnow.contract.forecast.nbits import bits_of, has_whole_blocks, saves_as_planes, stored_block, width
 from winnow.contract.forecast.network import LINEAR, PRODUCTS, Network, Weight
 from winnow.contract.recipe import BFloat16, Binary, Float16, Int8Dynamic, Int8Static, Palette, WeightOnly
 
@@ -102,22 +102,28 @@ def _recurrent(network: Network, exclude: list[str]) -> list[Weight]:
 
 
 def weight_only(network: Network, step: WeightOnly) -> Network:
-    """Which of its layers are heads nothing tells."""
-    if step.head_bits not in (None, step.bits):
+    """Which of its layers are heads nothing tells where an earlier version inspected the model."""
+    if step.head_bits is not None and any(w.facts.head is None and w.facts.readers for w in network.weights):
         return network.unsized()
     operators = PRODUCTS if step.layers == "products" else LINEAR | {"Gather"}
 
+    def read_by(weight: Weight) -> set[str]:
+        return {layer.op for layer in network.layers(weight)}
+
     def bits(weight: Weight) -> int:
-        is_table = any(layer.op == "Gather" for layer in network.layers(weight))
-        return (step.embedding_bits or step.bits) if is_table else step.bits
+        return bits_of(step, table="Gather" in read_by(weight), head=bool(weight.facts.head))
 
     def taken(weight: Weight) -> bool:
-        scales = weight.rows * -(-weight.inner // (step.block or weight.inner))
+        inner, readers = weight.inner, read_by(weight)
+        scales = weight.rows * -(-inner // (step.block or inner))
         reckoned = (
             weight.numbers * bits(weight) / 8 + scales * (4 if step.symmetric else 5) + WEIGHT_ONLY_NODE_BYTES
         )
-        odd_table = network.layers(weight)[0].op == "Gather" and weight.inner % 4
-        return not odd_table and reckoned < 4 * weight.numbers
+        if "Gather" in readers and inner % 4:
+            return False
+        if len(readers) > 1 and not has_whole_blocks(round(inner), step.block, bits(weight)):
+            return False
+        return reckoned < 4 * weight.numbers
 
     layers = [weight for weight in network.matrices(operators, step.exclude) if taken(weight)]
     nodes = len(layers) * NBITS_LAYER_BYTES

@@ -29,21 +29,22 @@ class Int8(Step):
     repair: Repair
     candidate: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
         default=None,
-        description="Only this candidate, by the name that a report calls the chosen one: nothing is timed. "
-        "Null for the best.",
+        description="Only this candidate, by the name that a report calls the chosen one: nothing is timed, and what "
+        "the model has none of is refused. Null for the best.",
         examples=["static, mse"],
     )
     float_layers: list[Annotated[str, Field(max_length=1000)]] = Field(
         default_factory=list,
         max_length=10_000,
-        description="With a static `candidate`: the layers that stayed float in it.",
+        description="With a static `candidate`: the layers that stayed float in it; of those that measuring chose "
+        "(the slower, the most sensitive) the recipe has to name some.",
         examples=[["/head/fc"]],
     )
 
     @model_validator(mode="after")
     def _layers_of_a_candidate(self) -> Self:
-        if self.float_layers and self.candidate is None:
-            raise ValueError("float_layers are those of a candidate: name it, or use exclude")
+        if self.float_layers and not (self.candidate or "").startswith("static, "):
+            raise ValueError("float_layers are those of a static candidate: name it, or use exclude")
         return self
 
 

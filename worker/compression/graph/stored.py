@@ -23,6 +23,7 @@ from worker.compression.graph.channels.labels.ledger import Vector
 from worker.compression.graph.channels.labels.node_view import Labelled
 from worker.compression.graph.facts.parameters import count_of
 from worker.compression.graph.nodes.formulas import node_macs
+from worker.compression.graph.nodes.output_heads import output_heads
 from worker.compression.graph.nodes.weights import dtype_name, layers
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.values import tensor_of
@@ -126,6 +127,7 @@ def _weights(
         for weight in weights:
             readers.setdefault(weight.value, []).append(node)
     alike: dict[str, StoredWeights] = {}
+    heads = output_heads(shaped)
     for graph in shaped.graphs():
         for value in graph.initializers.values():
             if value.const_value is None:
@@ -134,7 +136,7 @@ def _weights(
             nested = any(node.graph is not shaped.graph for node in of_value) or graph is not shaped.graph
             kind = _weight(value, of_value, places, channels, nested)
             if kind.readers:
-                yield kind
+                yield kind.model_copy(update={"head": not heads.isdisjoint(of_value)})
             else:
                 key = kind.model_dump_json(exclude={"count"})
                 count = alike[key].count if key in alike else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from winnow.contract.arithmetic import Arithmetic
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
-from winnow.contract.report import Energy, Pair, Parity, Quality
+from winnow.contract.report import Pair, Parity, Quality
 from winnow.contract.robustness import Robustness
 from winnow.contract.shapes import input_shapes
 from winnow.contract.target import DEFAULT_TARGET, Target
@@ -20,7 +20,7 @@ from worker.compression.measure.baseline import ORIGINAL, check_measurable, data
 from worker.compression.measure.energy import measure_energy
 from worker.compression.measure.environment import describe
 from worker.compression.measure.extent import WHOLE, Extent
-from worker.compression.measure.feeds import batch_for, benchmark_feed, random_feeds
+from worker.compression.measure.feeds import BenchmarkData, batch_for, random_feeds
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.parity import (
     MAX_COMPARED_SAMPLES,
@@ -65,6 +65,7 @@ def compare(
     `inputs_do_not_fit`, `unknown_output`, `labels_do_not_fit`, `missing_data` and `not_finite`.
     """
     data = evaluation if evaluation is not None else calibration
+    work = BenchmarkData(benchmark, data, seed)
     original = Network(baseline, usable_threads(), ORIGINAL, target=target)
     pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes, target)
     original.narrow(pair[1].inputs)
@@ -79,17 +80,11 @@ def compare(
         if extent.times:
             timed = list(
                 measure_latencies(
-                    *(baseline, candidate, benchmark, data, seed, timing, patience),
-                    target=target,
-                    brief=extent.brief,
+                    baseline, candidate, work, timing, patience, target=target, brief=extent.brief
                 )
             )
-        fresh = (
-            _fresh((baseline, candidate), pair, benchmark, data, seed, processes, patience)
-            if extent.weighs
-            else []
-        )
-        energy = None if extent.brief else _energy(pair, benchmark, data, seed)
+        fresh = _fresh((baseline, candidate), pair, work, processes, patience) if extent.weighs else []
+        energy = None if extent.brief else measure_energy(pair, work.feed(original.inputs)[0])
     robustness: Robustness | None = None
     arithmetic: Arithmetic | None = None
     if not extent.brief:
@@ -104,7 +99,7 @@ def compare(
             benchmark=benchmark,
             seed=seed,
         )
-        arithmetic = measure_arithmetic(pair, data, benchmark, seed)
+        arithmetic = measure_arithmetic(pair, work)
     weighing(1.0)
     return Comparison(
         shapes=shapes,
@@ -191,30 +186,23 @@ def _judge_of(
 def _fresh(
     models: tuple[Path, Path],
     pair: tuple[Network, Network],
-    benchmark: Benchmark,
-    data: Samples | None,
-    seed: int,
+    work: BenchmarkData,
     processes: MeasuringProcesses,
     patience: Patience,
 ) -> list[Loaded]:
     """Load both models at the first benchmark entry, each in a process of its own."""
-    feed, _ = benchmark_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
+    feed, _ = work.feed(pair[0].inputs)
     loads = list(zip(models, pair, (ORIGINAL, COMPRESSED), strict=True))
 
     def loaded() -> list[Loaded]:
         return [
             measure_fresh(
-                model, network.fit(feed), benchmark.thread_counts[0], role, processes, network.target
+                model, network.fit(feed), work.benchmark.thread_counts[0], role, processes, network.target
             )
             for model, network, role in loads
         ]
 
     return patience.until_quiet(loaded, _disturbed)
-
-
-def _energy(pair: tuple[Network, Network], benchmark: Benchmark, data: Samples | None, seed: int) -> Energy:
-    feed, _ = benchmark_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
-    return measure_energy(pair, feed)
 
 
 def _disturbed(fresh: list[Loaded]) -> str | None:

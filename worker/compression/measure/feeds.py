@@ -1,10 +1,12 @@
 """Make what a network is fed with while it is timed or compared: the data's samples, else random numbers."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.shapes import Shapes, batch_axes, input_shapes
 from worker.compression.data.samples import Samples
@@ -13,6 +15,21 @@ from worker.compression.measure.network import Feed
 
 MAX_BATCH_BYTES = 2 * 2**20
 MAX_SAMPLES_PER_BATCH = 32
+
+
+@dataclass(frozen=True)
+class BenchmarkData:
+    """What is timed or weighed: a job's benchmark on `samples`, or on random numbers of the `seed` where there are
+    none."""
+
+    benchmark: Benchmark
+    samples: Samples | None
+    seed: int
+
+    def feed(self, specs: list[TensorSpec], batch: int | None = None) -> tuple[Feed, list[str]]:
+        """Make what `benchmark_feed` makes, at the first batch size where none is said."""
+        batch = self.benchmark.batch_sizes[0] if batch is None else batch
+        return benchmark_feed(specs, batch, self.benchmark.shapes, self.samples, self.seed)
 
 
 def benchmark_feed(

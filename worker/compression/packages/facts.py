@@ -2,17 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
-
-import onnx
 
 from winnow.contract.model import PackagedGraph, TensorSpec
+from worker.compression.ir.default_opset import default_opset
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.prefix import without_prefix
-
-DEFAULT_DOMAINS: Final = ("", "ai.onnx")
 
 
 def graphs_of(
@@ -36,11 +32,6 @@ def _described(
         size_bytes=bytes_of(graph.path),
         layers=layers,
     )
-
-
-def default_opset(proto: onnx.ModelProto) -> int:
-    """The version of the default operator set, 1 where none is imported."""
-    return max((entry.version for entry in proto.opset_import if entry.domain in DEFAULT_DOMAINS), default=1)
 
 
 def _own(spec: TensorSpec, graph: PackagedFile) -> TensorSpec:

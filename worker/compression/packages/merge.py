@@ -14,9 +14,9 @@ from winnow.contract.errors import Refusal
 from worker.compression.graph.normal_form.normalise import NameOnce
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of, raise_opset
+from worker.compression.ir.default_opset import default_opset
 from worker.compression.ir.values import graph_of, tensor_of
 from worker.compression.onnx_files import model_files
-from worker.compression.packages.facts import default_opset
 from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.prefix import with_prefix
 

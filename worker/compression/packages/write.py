@@ -16,7 +16,6 @@ import onnx
 
 from winnow.contract.graph_hash import graph_sha256
 from worker.compression.onnx_files.model_files import PREFIX as OURS
-from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.split import split
 
@@ -39,10 +38,9 @@ class WrittenGraph:
 
 @dataclass(frozen=True)
 class WrittenPackage:
-    """`size_bytes` are those of graphs and weights, which `shared_bytes` are a part of, those in more than one."""
+    """`shared_bytes` are those of weights that stand in more than one graph."""
 
     graphs: Sequence[WrittenGraph]
-    size_bytes: int
     shared_bytes: int
 
     @property
@@ -71,7 +69,7 @@ def write_package(whole: Path, package: Package, folder: Path, target: Path) -> 
     files = [file.path for file in written]
     members = [*files, *([folder / SHARED] if shared else []), *package.texts]
     _zip(members, package.folder, target)
-    return WrittenPackage(written, bytes_of(*files), shared)
+    return WrittenPackage(written, shared)
 
 
 def _taken_out(model: onnx.ModelProto) -> dict[str, bytes]:

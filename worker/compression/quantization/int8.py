@@ -24,6 +24,7 @@ from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.onnx_files import model_files
 from worker.compression.quantization.integer.eligibility import WANTED
 from worker.compression.quantization.search.acceptance import Acceptance, acceptance_rule
+from worker.compression.quantization.search.int8.calibrations import Calibrator
 from worker.compression.quantization.search.int8.candidates import Candidate
 from worker.compression.quantization.search.int8.float_layers import list_layers, refuse_without_data
 from worker.compression.quantization.search.int8.named_candidate import dynamic_candidates, named_candidate
@@ -60,11 +61,14 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     calibration, compared = _split(context, step)
     output_error = None if compared is None else job_comparer(model, compared, context, apart=step.repair)
     details: dict[str, object]
+    calibrator = None
+    if calibration is not None and output_error is not None:
+        calibrator = Calibrator(edit, context, calibration, output_error, step.repair)
     if step.candidate is not None:
-        winner = named_candidate(edit, step, context, calibration, output_error)
-        layers = list_layers(edit, winner, with_data=output_error is not None)
-        details = {"seed": context.seed, "chosen": winner.name, "why": "The recipe names it."}
-        return _result(original, winner, layers, notes, [], details)
+        named = named_candidate(edit, step, context, calibrator)
+        layers = list_layers(edit, named.candidate, with_data=calibrator is not None)
+        details = {"seed": context.seed, "chosen": step.candidate, "why": "The recipe names it."}
+        return _result(original, named.candidate, layers, notes, named.notes, details | named.details)
     if (lacking := not_taken("int8", context.checked)) is not None:
         return _unchanged(
             original, edit, f"The model stays as it was: {lacking}.", with_data=output_error is not None
@@ -76,15 +80,15 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     ]
     details = {"prefer": step.prefer, "asked": required, "seed": context.seed}
     warnings: list[str] = []
-    if calibration is None or output_error is None:
+    if calibrator is None:
         notes.append(
             "Without calibration data only dynamic quantization was tried, and quality was not judged."
         )
     else:
-        static = static_candidates(edit, context, calibration, output_error, accepts, repair=step.repair)
+        static = static_candidates(calibrator, accepts)
         candidates += static.candidates
-        warnings = static.notes
-        details |= static.details | {"samples": len(calibration), "judged": len(output_error.samples)}
+        warnings, judged = static.notes, len(calibrator.output_error.samples)
+        details |= static.details | {"samples": len(calibrator.samples), "judged": judged}
     if len(candidates) == 1:
         _refuse(edit, candidates[0], with_data=output_error is not None)
     candidates, entries, unloadable = _measured(candidates, output_error, accepts, context)

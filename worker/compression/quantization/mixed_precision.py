@@ -5,7 +5,7 @@ are made follows from the budget, and for `min_snr_db` from measuring the whole 
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.progress import Within
-from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
+from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, four_bits_lacking
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.mixed_precision.bit_allocation import (
@@ -27,12 +27,16 @@ from worker.compression.quantization.search.mixed_precision.bit_allocation impor
     count_needed,
     order_moves,
 )
-from worker.compression.quantization.search.mixed_precision.layer_costs import LayerCosts, layer_costs
+from worker.compression.quantization.search.mixed_precision.layer_costs import (
+    LayerCosts,
+    layer_costs,
+    taken_bits,
+)
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.quantization.search.repair.calibrated import calibrate
 from worker.compression.quantization.search.repair.repairs import as_details, sentences
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import refuse_quantized, report_rows, step_result
+from worker.compression.steps.decisions import few, refuse_quantized, report_rows, step_result
 from worker.compression.steps.opset import raised
 
 OPSET = 21
@@ -41,8 +45,6 @@ WANTED = "Conv, Gemm or MatMul with a float32 weight"
 MAX_COMPARED_SAMPLES = 64
 """On which the whole model is judged."""
 NOT_MEASURED: Final = LayerCosts({}, {}, {}, {}, None)
-SHOWN: Final = 8
-"""Names that a sentence lists."""
 FOR_OTHERS: Final = "stays float: others cost less for the budget"
 ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {MEASURED_ANEW_NOTE}."
 UNTOLD: Final = (
@@ -65,7 +67,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked, context.features
     )
     static.embeddings = False  # the budget is spent on layers alone
-    result = step_result(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
+    notes += [*static.weights.notes, *four_bits_lacking(static.target)]
+    result = step_result(static.model, static.selection().layers, WANTED, notes)
     repairs = calibrate(static, settings, context, Within(context.progress, 0, 0.2).advance).repairs
     result.details["layers"] = report_rows(static.selection().layers)
     result.details.update(as_details(repairs))
@@ -97,7 +100,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     quality = output_error(quantized)
     target = _target(step, speedup, ratio, quality)
     details: dict[str, Any] = {
-        **as_details(repairs),
+        **(as_details(repairs) if chosen else {}),
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
@@ -124,7 +127,11 @@ def _as_named(
     if unknown := sorted(chosen.keys() - known):
         reasons = {row["name"]: row["reason"] for row in result.details["layers"]}
         why = f"stays float: {reasons[unknown[0]]}" if unknown[0] in reasons else "is no layer with weights"
-        detail = f"bits names {unknown[0]!r}, which {why}. The layers are {_few(known)}."
+        detail = f"bits names {unknown[0]!r}, which {why}. The layers are {few(known)}."
+        raise Refusal("invalid_request", detail, field="recipe.steps.bits")
+    taken = taken_bits(static)
+    if untaken := sorted(name for name, bits in chosen.items() if bits not in taken[name]):
+        detail = f"bits names {untaken[0]!r} with {chosen[untaken[0]]}, and the target takes its weights in 8 alone."
         raise Refusal("invalid_request", detail, field="recipe.steps.bits")
     quantized = _quantized(static, chosen) if chosen else original
     details = {
@@ -136,10 +143,6 @@ def _as_named(
     }
     notes = result.notes if chosen else []  # they are of a model that is quantized
     return replace(result, model=quantized, changed=len(chosen), details=details, notes=notes)
-
-
-def _few(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _count(

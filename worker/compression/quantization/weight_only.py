@@ -12,8 +12,9 @@ from typing import Any, Final
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from winnow.contract.forecast.nbits import stored_block
+from winnow.contract.forecast.nbits import bits_of, has_whole_blocks
 from winnow.contract.recipe import WeightOnly
+from worker.compression.graph.nodes.output_heads import output_heads
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
 from worker.compression.ir.values import tensor_of
@@ -29,7 +30,6 @@ from worker.compression.quantization.weights.eligibility import (
     name_twins,
     weight_layers,
 )
-from worker.compression.quantization.weights.heads import output_heads
 from worker.compression.quantization.weights.nbits_writer import NBitsWriter
 from worker.compression.quantization.weights.rounding import FITS, Rounded, round_layer
 from worker.compression.steps.context import Context, StepResult
@@ -137,16 +137,12 @@ def _decisions(layers: list[WeightLayer], step: WeightOnly, bits: "Bits") -> lis
     )
     return [
         LayerDecision(layer.node, NO_WHOLE_BLOCKS)
-        if decision.reason is None and layer.tied and not _has_whole_blocks(layer, step, bits.of(layer))
+        if decision.reason is None
+        and layer.tied
+        and not has_whole_blocks(layer.rows[1], step.block, bits.of(layer))
         else decision
         for layer, decision in zip(layers, decisions, strict=True)
     ]
-
-
-def _has_whole_blocks(layer: WeightLayer, step: WeightOnly, bits: int) -> bool:
-    """Whether rows of a table are whole blocks of a product."""
-    inner = layer.rows[1]
-    return inner % stored_block(inner, min(step.block or inner, inner), bits) == 0
 
 
 @dataclass(frozen=True)
@@ -161,12 +157,8 @@ class Bits:
         return cls(step, set() if step.head_bits is None else output_heads(model))
 
     def of(self, layer: WeightLayer) -> int:
-        step, own = self.step, []
-        if any(node.op_type == "Gather" for node in layer.nodes):
-            own.append(step.embedding_bits)
-        if not self.heads.isdisjoint(layer.nodes):
-            own.append(step.head_bits)
-        return max((bits for bits in own if bits is not None), default=step.bits)
+        table = any(node.op_type == "Gather" for node in layer.nodes)
+        return bits_of(self.step, table=table, head=not self.heads.isdisjoint(layer.nodes))
 
 
 def _why_no_nbits_product(layer: Linear) -> str | None:

@@ -16,6 +16,7 @@ from worker.compression.data.source import Data
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.materials import Materials
 from worker.compression.measure.compare import pair_of
+from worker.compression.measure.feeds import BenchmarkData
 from worker.compression.measure.timing.latency import measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
@@ -101,17 +102,11 @@ def _latency(
     options = materials.options
     if not _is_timed(options):
         return []
+    own = None if samples is None else _own_part(graph, samples)
+    work = BenchmarkData(_benchmark(graph, options.benchmark), own, options.seed)
+    patience = Patience(materials.progress)
     with measuring(materials.progress):
-        timed = measure_latencies(
-            graph.path,
-            candidate,
-            _benchmark(graph, options.benchmark),
-            None if samples is None else _own_part(graph, samples),
-            options.seed,
-            lambda _: None,
-            Patience(materials.progress),
-            options.target,
-        )
+        timed = measure_latencies(graph.path, candidate, work, lambda _: None, patience, options.target)
         return [each.latency for each in timed]
 
 

@@ -1,7 +1,7 @@
 """What a step did to each layer, counted truthfully, and the refusals that go with it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from worker.compression.ir.values import all_nodes
 from worker.compression.steps.context import StepResult
 
 SHOWN = 8
-"""Operators named in a refusal."""
+"""Operators, or layers, named in a refusal."""
 NOT_SMALLER: Final = "it would not get smaller"
 
 
@@ -107,6 +107,11 @@ def _listed(counts: Counter[str]) -> str:
     items: Iterable[tuple[str, int]] = counts.most_common(SHOWN)
     rest = ", …" if len(counts) > SHOWN else ""
     return ", ".join(f"{times} × {name}" for name, times in items) + rest if counts else "no nodes"
+
+
+def few(names: Collection[str]) -> str:
+    """Name so many as a sentence can list."""
+    return ", ".join(sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def zeros_targets(

@@ -20,6 +20,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Cuttable, Forecast, Group
 from worker.compression.graph.facts.cost import macs, parameters
 from worker.compression.ir.arrays import Array
+from worker.compression.measure.feeds import BenchmarkData
 from worker.compression.measure.timing.latency import measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
@@ -155,14 +156,12 @@ def _timed(model: ir.Model, bench: Bench) -> Callable[[ir.Model, Sequence[int]],
         batch_sizes=job.batch_sizes[:1], threads=job.thread_counts[0], rounds=job.rounds, shapes=job.shapes
     )
     whole = _saved(model, bench.scratch / "whole.onnx")
-    patience = Patience(bench.progress)
+    work, patience = BenchmarkData(first, bench.samples, bench.seed), Patience(bench.progress)
 
     def share_of_time(cut: ir.Model, _: Sequence[int]) -> float:
         path = _saved(cut, bench.scratch / "cut.onnx")
         with measuring(bench.progress):
-            (timed,) = measure_latencies(
-                whole, path, first, bench.samples, bench.seed, _ignore, patience, bench.target
-            )
+            (timed,) = measure_latencies(whole, path, work, _ignore, patience, bench.target)
         if timed.latency.speedup is None:
             raise TimeNotMeasurable(timed.latency.untold)
         return 1 / timed.latency.speedup

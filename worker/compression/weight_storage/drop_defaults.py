@@ -20,6 +20,7 @@ from typing import Final
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
+from worker.compression.ir.default_opset import default_opset
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.weight_storage.bias_scales import derive_bias_scales
 
@@ -59,7 +60,7 @@ def make_compact(
 
     `elsewhere`: initializers whose bytes are not in the message. Returns the values that are renamed, old to new.
     """
-    version = next((entry.version for entry in model.opset_import if entry.domain == ""), 1)
+    version = default_opset(model)
     for node in messages(model.graph, onnx.NodeProto):
         if node.domain == "":
             _drop_defaults(node, version)

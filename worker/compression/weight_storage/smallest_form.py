@@ -27,6 +27,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.default_opset import default_opset
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitmask import bitmask, not_zero
 from worker.compression.weight_storage.bitstream import Moved, Stored
@@ -80,7 +81,7 @@ class _Packer:
         self._elsewhere = elsewhere
         self.nodes: list[onnx.NodeProto] = []
         self._graph = model.graph
-        self._opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
+        self._opset = default_opset(model)
         self._fixed = {value.name for value in (*model.graph.input, *model.graph.output)}
         self._prefix, self._count = _unused_prefix(model), 0
         self._shared = Stored()

@@ -8,8 +8,9 @@ import onnx_ir as ir
 import pytest
 from onnx_ir.traversal import RecursiveGraphIterator
 
+from tests.support.refusals import refusal
 from tests.support.small_nets import digits_net, digits_samples, model, named, run, samples, snr_db
-from winnow.contract.recipe import Int8, Int8Static
+from winnow.contract.recipe import Int8, Int8Static, MixedPrecision
 from winnow.contract.target import CheckedTarget
 from winnow.contract.target_rules.check import check_graph
 from winnow.contract.target_rules.load import rules_of
@@ -36,15 +37,15 @@ def broken(net: ir.Model, target: CheckedTarget) -> set[str]:
     return {finding.rule for finding in check.findings} & QUANTIZATION
 
 
-def mixed_net() -> tuple[ir.Model, np.ndarray]:
-    """A convolution with a bias, a Gemm with and a MatMul without one."""
+def mixed_net(inner: int = 16) -> tuple[ir.Model, np.ndarray]:
+    """A convolution with a bias, a Gemm with and a MatMul without one; `inner` numbers between these."""
     rng = np.random.default_rng(0)
     weights = {
         "w1": rng.normal(size=(8, 3, 3, 3)) * np.geomspace(0.2, 2, 8)[:, None, None, None],
         "b1": rng.normal(size=8),
-        "w2": rng.normal(size=(16, 8)) * np.geomspace(0.2, 2, 16)[:, None],
-        "b2": rng.normal(size=16),
-        "w3": rng.normal(size=(16, 5)),
+        "w2": rng.normal(size=(inner, 8)) * np.geomspace(0.2, 2, inner)[:, None],
+        "b2": rng.normal(size=inner),
+        "w3": rng.normal(size=(inner, 5)),
     }
     net = model(
         """(float[N,3,4,4] x) => (float[N,5] y) {
@@ -160,3 +161,29 @@ def test_weights_of_4_bits_are_written_where_the_target_takes_them_and_8_elsewhe
     assert broken(result.model, target) == set()
     (note,) = (note for note in result.notes if note.startswith("Weights of "))
     assert note.endswith("MatMul have 8 bits: the target takes none of 4.")
+
+
+@pytest.mark.parametrize("sensitivity", ["measured", "hessian"])
+@pytest.mark.parametrize(("target", "four"), [("nnapi", set()), ("qnn", {"conv", "gemm"})])
+def test_bits_that_are_chosen_are_those_that_are_written(
+    target: CheckedTarget, four: set[str], sensitivity: str, tmp_path: Path
+) -> None:
+    net, x = mixed_net(inner=512)
+    context = Context(tmp_path, 0, Silent(), samples(tmp_path, net, x=x), checked=target)
+    step = {"kind": "mixed_precision", "max_size_ratio": 0.01, "sensitivity": sensitivity}
+    result = apply(net, MixedPrecision.model_validate(step), context)
+    for row in result.details["layers"]:
+        integers = stored(result.model, row["name"])[0]
+        assert integers.dtype.name in ({"int4"} if row["bits"] == 4 else {"int8", "uint8"})
+        assert (row["bits"], set(row["cost"])) == ((4, {"8", "4"}) if row["name"] in four else (8, {"8"}))
+        assert row["bytes"] == integers.size * row["bits"] // 8
+    assert any(note.endswith("the target takes none of 4.") for note in result.notes)
+
+
+def test_bits_that_the_target_does_not_take_are_refused(tmp_path: Path) -> None:
+    net, x = mixed_net()
+    context = Context(tmp_path, 0, Silent(), samples(tmp_path, net, x=x), checked="qnn")
+    step = {"kind": "mixed_precision", "max_size_ratio": 0.5, "bits": {"conv": 4, "matmul": 4}}
+    found = refusal(lambda: apply(net, MixedPrecision.model_validate(step), context))
+    assert found is not None
+    assert found.detail == "bits names 'matmul' with 4, and the target takes its weights in 8 alone."

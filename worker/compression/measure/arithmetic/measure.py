@@ -6,15 +6,13 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from winnow.contract.arithmetic import Arithmetic, Kernels
-from winnow.contract.job import Benchmark
 from winnow.contract.target import OPENVINO_ARITHMETIC
-from worker.compression.data.samples import Samples
 from worker.compression.measure.arithmetic.by_execution_graph import kernels_of_openvino
 from worker.compression.measure.arithmetic.by_profile import kernels_of_onnxruntime
 from worker.compression.measure.arithmetic.kernels import TooLarge, shares
 from worker.compression.measure.arithmetic.named_copy import named_copy
 from worker.compression.measure.arithmetic.words import in_words
-from worker.compression.measure.feeds import benchmark_feed
+from worker.compression.measure.feeds import BenchmarkData
 from worker.compression.measure.network import Feed, Network
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.runtime.on_onnxruntime import CUDA
@@ -27,13 +25,11 @@ MAX_BYTES: Final = 256 << 20
 log = logging.getLogger(__name__)
 
 
-def measure_arithmetic(
-    pair: tuple[Network, Network], data: Samples | None, benchmark: Benchmark, seed: int
-) -> Arithmetic:
+def measure_arithmetic(pair: tuple[Network, Network], work: BenchmarkData) -> Arithmetic:
     """Load both once more as they are measured first, in a folder beside the candidate, and tell their nodes apart.
     Raises what `benchmark_feed` does, and nothing else: `says` has why something could not be told."""
-    feed, _ = benchmark_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
-    threads = benchmark.thread_counts[0]
+    feed, _ = work.feed(pair[0].inputs)
+    threads = work.benchmark.thread_counts[0]
     told: list[Kernels | None] = []
     why: list[str] = []
     for network in pair:

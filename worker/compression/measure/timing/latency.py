@@ -11,11 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.contract.job import Benchmark
 from winnow.contract.report import Latency, Percentiles
 from winnow.contract.target import DEFAULT_TARGET, Target
-from worker.compression.data.samples import Samples
-from worker.compression.measure.feeds import benchmark_feed
+from worker.compression.measure.feeds import BenchmarkData
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.timing.disturbance import Watch
 from worker.compression.measure.timing.interleaved import Turns, run_times, time_in_turns
@@ -47,9 +45,7 @@ class Timed:
 def measure_latencies(
     baseline: Path,
     candidate: Path,
-    benchmark: Benchmark,
-    samples: Samples | None,
-    seed: int,
+    work: BenchmarkData,
     tick: Callable[[float], None],
     patience: Patience,
     target: Target = DEFAULT_TARGET,
@@ -60,7 +56,7 @@ def measure_latencies(
 
     `brief`: an estimate of the first alone, in few rounds, told whatever else ran.
     """
-    threads = benchmark.thread_counts
+    benchmark, threads = work.benchmark, work.benchmark.thread_counts
     entries = [(batch, count) for count in threads for batch in benchmark.batch_sizes][: 1 if brief else None]
     for index, (batch, count) in enumerate(entries):
         pair = (
@@ -68,8 +64,8 @@ def measure_latencies(
             Network(candidate, count, "the compressed model", target=target),
         )
         pair[0].narrow(pair[1].inputs)
-        feed, substituted = benchmark_feed(pair[0].inputs, batch, benchmark.shapes, samples, seed)
-        yield _measure(pair, feed, substituted, batch, benchmark.rounds, seed, patience, brief)
+        feed, substituted = work.feed(pair[0].inputs, batch)
+        yield _measure(pair, feed, substituted, batch, benchmark.rounds, work.seed, patience, brief)
         tick((index + 1) / len(entries))
 
 

@@ -25,7 +25,7 @@ image_classification/trt (ActivationSymmetric, QuantizeBias off).
 """
 
 import platform
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never, get_args
 
@@ -40,8 +40,7 @@ FULL_LIMIT, REDUCED_LIMIT, FOUR_BITS_LIMIT = 127, 64, 7
 """Weights lie in ± these."""
 FOUR_BITS: Final = "int4"
 PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
-VNNI = frozenset({"avx512_vnni", "avx_vnni"})
-FOUR_IN_INT32 = VNNI | {"amx_int8"}
+FOUR_IN_INT32 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 """Whatever adds four products of 8 bits in int32."""
 X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
 
@@ -79,10 +78,14 @@ class Target:
     tables: bool = True
     sixteen_bits: bool = False
 
+    @property
+    def without_four_bits(self) -> list[str]:
+        """The products whose weights have 8 bits where 4 are asked for."""
+        return [] if self.four_bits is None else [name for name in PRODUCTS if name not in self.four_bits]
+
     def limit_of(self, operator: str, limit: int) -> int:
         """The limit of an operator's weights where so much is asked: 8 bits where it takes no 4."""
-        takes = self.four_bits is None or operator in self.four_bits
-        return limit if takes or limit > FOUR_BITS_LIMIT else FULL_LIMIT
+        return FULL_LIMIT if limit <= FOUR_BITS_LIMIT and operator in self.without_four_bits else limit
 
     def takes_channels(self, operator: str, axis: int) -> bool:
         """Whether a weight may have a scale for each index of this axis."""
@@ -130,11 +133,16 @@ def ruled_target(rules: TargetRules) -> Target:
     )
 
 
-def machine_of(features: Collection[CpuFeature] | None) -> str:
-    """Name the target that a CPU with these features is, None for this one."""
+def machine_of(features: Collection[CpuFeature] | None = None) -> str:
+    """Name the target that a CPU with these features is, None for the one that this runs on."""
     if features is None:
-        return this_machine()
-    if not {*features}.isdisjoint(get_args(ArmFeature)):
+        return _machine(platform.machine(), cpu_flags())
+    is_arm = not {*features}.isdisjoint(get_args(ArmFeature))
+    return _machine("aarch64" if is_arm else "x86_64", features)
+
+
+def _machine(architecture: str, features: Collection[str]) -> str:
+    if architecture.lower() not in X86:
         return "arm"
     return "cpu" if FOUR_IN_INT32.isdisjoint(features) else "cpu_vnni"
 
@@ -143,17 +151,10 @@ def _with_four_bits(weights: Weights) -> frozenset[str]:
     return frozenset(name for name in PRODUCTS if FOUR_BITS in weights.types_of.get(name, weights.types))
 
 
-def this_machine() -> str:
-    """Name the target that this CPU is."""
-    if platform.machine().lower() not in X86:
-        return "arm"
-    return "cpu_vnni" if multiplies_exactly(platform.machine(), cpu_flags()) else "cpu"
-
-
 def weight_range(choice: WeightRangeChoice, exact: bool | None = None) -> WeightRange:
     """Resolve a choice: `auto` is the range that the target multiplies exactly, by itself this machine's CPU. Quality
     is measured here, whatever the target."""
-    here = TARGETS[this_machine()].exact
+    here = TARGETS[machine_of()].exact
     exact = here if exact is None else exact
     full = WeightRange(FULL_LIMIT, [] if exact and here else [_SATURATES])
     match choice:
@@ -168,14 +169,18 @@ def weight_range(choice: WeightRangeChoice, exact: bool | None = None) -> Weight
 
 def four_bits(target: Target) -> WeightRange:
     """Weights in ±7, where the target takes them. Runtimes multiply them as floats: they are for size."""
-    others = [] if target.four_bits is None else [name for name in PRODUCTS if name not in target.four_bits]
-    notes = [f"Weights of {', '.join(others)} have 8 bits: the target takes none of 4."] if others else []
-    return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE, *notes])
+    return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE, *four_bits_lacking(target)])
 
 
-def multiplies_exactly(machine: str, flags: Set[str]) -> bool:
+def four_bits_lacking(target: Target) -> list[str]:
+    """Say which weights have 8 bits where 4 are asked for; nothing where the target takes 4 for all."""
+    others = ", ".join(target.without_four_bits)
+    return [f"Weights of {others} have 8 bits: the target takes none of 4."] if others else []
+
+
+def multiplies_exactly(architecture: str, flags: Collection[str]) -> bool:
     """Whether sums of uint8 · int8 products keep every bit."""
-    return machine.lower() not in X86 or not VNNI.isdisjoint(flags)
+    return TARGETS[_machine(architecture, flags)].exact
 
 
 _NARROWED = (

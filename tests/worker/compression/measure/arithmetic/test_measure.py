@@ -18,6 +18,7 @@ from worker.compression.apply import apply
 from worker.compression.measure.arithmetic import by_profile
 from worker.compression.measure.arithmetic import measure as measuring
 from worker.compression.measure.arithmetic.measure import measure_arithmetic
+from worker.compression.measure.feeds import BenchmarkData
 from worker.compression.measure.network import Network
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
@@ -30,7 +31,7 @@ def told(before: ir.Model, after: ir.Model, folder: Path, target: Target, **shap
     for name, graph in (("before", before), ("after", after)):
         ir.save(graph, folder / f"{name}.onnx")
     pair = tuple(Network(folder / f"{name}.onnx", 1, name, target=target) for name in ("before", "after"))
-    return measure_arithmetic((pair[0], pair[1]), None, Benchmark(shapes=shapes), 0)
+    return measure_arithmetic((pair[0], pair[1]), BenchmarkData(Benchmark(shapes=shapes), None, 0))
 
 
 def alone(graph: ir.Model, folder: Path, target: Target = ORT, **shapes: list[int]) -> Kernels:

@@ -11,11 +11,11 @@ from onnx_ir import external_data
 
 from tests.support.small_nets import model, run, samples, snr_db
 from winnow.contract.recipe import WeightOnly
+from worker.compression.graph.nodes.output_heads import output_heads
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.values import tensor_of
 from worker.compression.progress import Silent
 from worker.compression.quantization.weight_only import weight_only
-from worker.compression.quantization.weights.heads import output_heads
 from worker.compression.steps.context import Context, StepResult
 
 WORDS, WIDTH = 512, 64

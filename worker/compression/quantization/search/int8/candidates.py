@@ -24,6 +24,19 @@ from worker.compression.steps.decisions import LayerDecision, changed_nodes
 SMOOTH: Final = 0.7
 """SmoothQuant's alpha. The paper's 0.5 was found for weights that share one scale; with one for each channel more
 pays, and how much more matters little (MiniLM, dynamic: 18.8 dB without, 21.5 with 0.5, 21.7 with 0.7, 21.2 with 1)."""
+STATIC: Final = "static, "
+"""What the names of static candidates begin with."""
+SIGNED: Final = f"{STATIC}signed activations"
+WITHOUT_SLOWER: Final = f"{STATIC}without layers that get slower"
+WITHOUT_SENSITIVE: Final = f"{STATIC}without the most sensitive"
+WITHOUT_BOTH: Final = f"{STATIC}without sensitive and slower ones"
+PRODUCTS_ONLY: Final = f"{STATIC}products only"
+CONVOLUTIONS_ONLY: Final = f"{STATIC}convolutions only"
+WITHOUT_DEPTHWISE: Final = f"{STATIC}without depthwise"
+MEASURED: Final = (WITHOUT_SLOWER, WITHOUT_SENSITIVE, WITHOUT_BOTH)
+"""Which layers these leave in float only measuring tells."""
+KINDS: Final = (PRODUCTS_ONLY, CONVOLUTIONS_ONLY, WITHOUT_DEPTHWISE)
+"""These leave whole kinds of layers in float."""
 
 
 def smoothable(edit: GraphEdit) -> bool:
@@ -74,24 +87,29 @@ def slower(gains: Mapping[str, Gain]) -> dict[str, str]:
 
 
 def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Candidate]:
-    """With whole kinds of layers left in float; those that leave nothing or everything are dropped."""
+    """Without the layers that get slower, and without whole kinds; each set of layers once."""
+    slow, count = slower(gains), len(base.selection().weighted)
+    sets = ({WITHOUT_SLOWER: slow} if 0 < len(slow) < count else {}) | kinds_in_float(base)
+    distinct: dict[frozenset[str], Candidate] = {}
+    for name, float_reasons in sets.items():
+        distinct.setdefault(frozenset(float_reasons), static(base, name, float_reasons))
+    return list(distinct.values())
+
+
+def kinds_in_float(base: Static) -> dict[str, dict[str, str]]:
+    """By the name of a candidate the layers of the kinds that it leaves in float, and why; those that leave nothing or
+    everything are dropped."""
     nodes = base.selection().weighted
 
     def those(chosen: Callable[[ir.Node], bool], why: str) -> dict[str, str]:
         return {str(node.name): why for node in nodes if chosen(node)}
 
     kinds = {
-        "without layers that get slower": slower(gains),
-        "products only": those(lambda node: node.op_type == "Conv", "convolutions stay float"),
-        "convolutions only": those(lambda node: node.op_type != "Conv", "products stay float"),
-        "without depthwise": those(_depthwise, "depthwise convolutions stay float"),
+        PRODUCTS_ONLY: those(lambda node: node.op_type == "Conv", "convolutions stay float"),
+        CONVOLUTIONS_ONLY: those(lambda node: node.op_type != "Conv", "products stay float"),
+        WITHOUT_DEPTHWISE: those(_depthwise, "depthwise convolutions stay float"),
     }
-    candidates, seen = [], set()
-    for name, float_reasons in kinds.items():
-        if 0 < len(float_reasons) < len(nodes) and frozenset(float_reasons) not in seen:
-            seen.add(frozenset(float_reasons))
-            candidates.append(static(base, f"static, {name}", float_reasons))
-    return candidates
+    return {name: reasons for name, reasons in kinds.items() if 0 < len(reasons) < len(nodes)}
 
 
 def _depthwise(node: ir.Node) -> bool:

@@ -93,6 +93,7 @@ def _measured_costs(
     progress: Progress,
 ) -> LayerCosts:
     nodes = {str(node.name): node for node in static.selection().weighted}
+    taken = taken_bits(static)
     feed = next(static.samples.take(1).batches(1))
     limits = {8: static.weights.limit, 4: FOUR_BITS_LIMIT}
     patience = Patience(context.progress)
@@ -113,11 +114,34 @@ def _measured_costs(
         costs = _by_hessian(static, limits, context.seed, progress.advance)
     return LayerCosts(
         bytes=size,
-        costs=costs,
-        times={name: {b: t[name] for b, t in times.items() if told_all and name in t} for name in nodes},
-        snr_db=snr,
+        costs=_where_taken(costs, taken),
+        times={
+            name: {
+                b: t[name] for b, t in times.items() if told_all and name in t and b in taken[name] | {FLOAT}
+            }
+            for name in nodes
+        },
+        snr_db=_where_taken(snr, taken),
         total_ms=total_ms if told_all else None,
     )
+
+
+def taken_bits(static: Static) -> dict[str, frozenset[int]]:
+    """By layer the bits that the target takes for its weights: what is asked for in fewer is written in 8."""
+    lacking = static.target.without_four_bits
+    return {
+        str(node.name): frozenset({8} if node.op_type in lacking else BITS)
+        for node in static.selection().weighted
+    }
+
+
+def _where_taken(
+    figures: Mapping[str, Mapping[int, float]], taken: Mapping[str, frozenset[int]]
+) -> dict[str, dict[int, float]]:
+    return {
+        name: {bits: figure for bits, figure in by_bits.items() if bits in taken[name]}
+        for name, by_bits in figures.items()
+    }
 
 
 def _measured_snr(

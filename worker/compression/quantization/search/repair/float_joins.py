@@ -6,52 +6,34 @@ what reads           layers whose data is uneven still, with such a join or with
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from worker.compression.quantization.integer.eligibility import Selection, carries
+from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.repair.judge import GOOD_DB, MIN_GAIN_DB, Judge
+from worker.compression.quantization.search.repair.judge import Judge
+from worker.compression.quantization.search.repair.proposals import Proposal, take_what_helps
 from worker.compression.quantization.search.repair.repairs import Repair
 from worker.compression.quantization.search.repair.uneven import JOINS, Uneven
 
 REMEDY = "left in float"
-MAX_TRIED = 8
-"""Proposals, the most uneven first."""
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """Nodes that would stay float for what is uneven."""
-
-    uneven: Uneven
-    nodes: frozenset[str]
 
 
 def leave_joins_in_float(
     static: Static, uneven: Sequence[Uneven], judge: Judge, before: float
 ) -> list[Repair]:
     """Name in `static.spared` what stays float, and answer what each brought; `before` is the signal to noise."""
-    repairs: list[Repair] = []
-    for proposal in _proposals(static, uneven):
-        if before >= GOOD_DB:
-            break
-        names = proposal.nodes - static.spared.float_nodes.keys()
-        reason = f"{proposal.uneven.words}, too different for one scale"
-        static.spared.float_nodes |= dict.fromkeys(names, reason)
-        after = judge.snr_db(static) if names and static.quantizable() else before
-        if after >= before + MIN_GAIN_DB:
-            value = str(proposal.uneven.value.name)
-            repairs.append(Repair("join", value, proposal.uneven.words, REMEDY, before, after))
-            before = after
-        else:
-            for name in names:
-                del static.spared.float_nodes[name]
-    return repairs
+    return take_what_helps(static, _proposals(static, uneven), _leave_in_float, REMEDY, judge, before)
+
+
+def _leave_in_float(spared: Spared, proposal: Proposal) -> None:
+    reason = f"{proposal.uneven.words}, too different for one scale"
+    spared.float_nodes = dict.fromkeys(proposal.nodes, reason) | spared.float_nodes
 
 
 def _proposals(static: Static, uneven: Sequence[Uneven]) -> list[Proposal]:
+    """Each set of nodes once."""
     selection = static.selection()
     proposals: dict[frozenset[str], Proposal] = {}
     for each in uneven:
@@ -59,7 +41,7 @@ def _proposals(static: Static, uneven: Sequence[Uneven]) -> list[Proposal]:
             names = frozenset(str(node.name) for node in nodes)
             if names:
                 proposals.setdefault(names, Proposal(each, names))
-    return list(proposals.values())[:MAX_TRIED]
+    return list(proposals.values())
 
 
 def _options(value: ir.Value, selection: Selection) -> Iterator[set[ir.Node]]:

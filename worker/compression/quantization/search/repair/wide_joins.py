@@ -13,15 +13,16 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.values import required_input
 from worker.compression.quantization.integer.eligibility import Selection, carries
 from worker.compression.quantization.integer.sixteen_bits import OPSET
+from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.repair.float_joins import readers_of, stream_of
-from worker.compression.quantization.search.repair.judge import GOOD_DB, MIN_GAIN_DB, Judge
+from worker.compression.quantization.search.repair.judge import Judge
+from worker.compression.quantization.search.repair.proposals import Proposal, take_what_helps
 from worker.compression.quantization.search.repair.repairs import Repair
 from worker.compression.quantization.search.repair.uneven import Uneven
 from worker.compression.steps.opset import raised
 
 REMEDY = f"in 16 bits (opset {OPSET})"
-MAX_TRIED = 8
 
 
 def widen_joins(static: Static, uneven: Sequence[Uneven], judge: Judge, before: float) -> list[Repair]:
@@ -30,21 +31,15 @@ def widen_joins(static: Static, uneven: Sequence[Uneven], judge: Judge, before: 
         return []
     model, _ = raised(static.model.clone(), OPSET, "an activation of 16 bits")
     tried = replace(static, edit=GraphEdit(model, static.edit.exclude), spared=static.spared.copy())
-    repairs: list[Repair] = []
-    for each in uneven[:MAX_TRIED]:
-        if before >= GOOD_DB:
-            break
-        known = set(tried.spared.wide)
-        tried.spared.wide |= _names(tried, str(each.value.name))
-        after = judge.snr_db(tried) if tried.spared.wide > known else before
-        if after >= before + MIN_GAIN_DB:
-            repairs.append(Repair("join", str(each.value.name), each.words, REMEDY, before, after))
-            before = after
-        else:
-            tried.spared.wide = known
+    proposals = (Proposal(each, frozenset(_names(tried, str(each.value.name)))) for each in uneven)
+    repairs = take_what_helps(tried, proposals, _widen, REMEDY, judge, before)
     if repairs:
         static.become(tried)
     return repairs
+
+
+def _widen(spared: Spared, proposal: Proposal) -> None:
+    spared.wide |= proposal.nodes
 
 
 def _names(static: Static, name: str) -> set[str]:
