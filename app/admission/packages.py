@@ -83,6 +83,8 @@ def _why_not(step: AnyStep) -> str | None:
     match step:
         case Sparsity(criterion="taylor"):
             return "by taylor needs gradients of one graph"
+        case MixedPrecision(sensitivity="hessian"):
+            return "by hessian needs gradients of one graph"
         case Int8() | Int8Static() | Int8Dynamic() | WeightOnly() | MixedPrecision() | Palette() | Binary():
             return None
         case Float16() | BFloat16() | Sparsity() | Simplify() | NoOp():

@@ -27,7 +27,8 @@ from winnow.client import Client
 from winnow.contract.report import Report
 
 MODEL: Final = SHARED / "models" / "resnet20-cifar10-jpeg.onnx"
-LEAST_TOP1, MOST_LATENCY = 0.865, 0.65
+LEAST_TOP1, MOST_LATENCY, MOST_MACS = 0.865, 0.65, 0.5
+ALONE, TOGETHER = "channels", "blocks and channels"
 TRAINED: Final = {
     "kind": "distillation",
     "epochs": longer(10),
@@ -44,48 +45,46 @@ def _blocks(share: float) -> dict[str, Any]:
     return {"kind": "depth_pruning", "target": "blocks", "amount": share}
 
 
-def _channels(target: str, amount: float) -> dict[str, Any]:
-    return {"kind": "channel_pruning", "target": target, "amount": amount}
+def _channels(macs: float, round_to: int = 8) -> dict[str, Any]:
+    return {"kind": "channel_pruning", "target": "macs", "amount": macs, "round_to": round_to}
 
 
 EQUAL: Final[dict[float, dict[str, Steps]]] = {
-    0.5: {
-        "channels": [_channels("latency", 0.5)],
-        "blocks and channels": [_blocks(3 / 7), _channels("latency", 0.27)],
-    },
-    0.35: {
-        "channels": [_channels("latency", 0.65)],
-        "blocks and channels": [_blocks(4 / 7), _channels("latency", 0.39)],
-    },
+    0.5: {ALONE: [_channels(0.74)], TOGETHER: [_blocks(3 / 7), _channels(0.2, round_to=16)]},
+    0.35: {ALONE: [_channels(0.85)], TOGETHER: [_blocks(3 / 7), _channels(0.7)]},
 }
-"""By the share of the latency that is to be left."""
-HALF: Final[Steps] = [_blocks(4 / 7), _channels("macs", 0.1)]
+"""By the share of the latency that is left, as measured beforehand: towards a target of latency, each seed may get
+another network. Channels alone end at 8 in each group, with 0.43 of it."""
 
 
 def rows(folder: Path) -> Iterator[Row]:
+    measured = dict[tuple[float, str], list[Report]]()
     with service(folder / "var") as winnow:
         dataset, parts = cifar(winnow, folder)
         model = winnow.upload_model(MODEL).id
-        better = 0
         for share, ways in EQUAL.items():
-            drops = []
             for name, steps in ways.items():
-                reports = _reports(winnow, model, [*steps, TRAINED], dataset, parts)
-                drops.append(mean_drop(reports)[0])
+                reports = [
+                    reported(winnow, model, [*steps, TRAINED], dataset, parts, seed=seed) for seed in SEEDS
+                ]
+                measured[share, name] = reports
                 yield Row("images", f"{name}, latency {share}", "", _measured(reports), True)
-            better += drops[1] <= drops[0]
-        yield Row(
-            "images", "blocks and channels at least as good", "at one of both", f"at {better}", better > 0
-        )
-        reports = _reports(winnow, model, [*HALF, TRAINED], dataset, parts)
-        top1, latency = np.mean([report.quality[0].after for report in reports]), 1 / speed(reports)
-        yield Row(
-            "images",
-            "blocks and channels, half the MACs",
-            f"≥ {100 * LEAST_TOP1} % at {MOST_LATENCY} of the latency",
-            _measured(reports),
-            bool(top1 >= LEAST_TOP1 and latency <= MOST_LATENCY),
-        )
+    drops = {key: mean_drop(reports)[0] for key, reports in measured.items()}
+    better = sum(drops[share, TOGETHER] <= drops[share, ALONE] for share in EQUAL)
+    yield Row("images", f"{TOGETHER} at least as good", "at one of both", f"at {better}", better > 0)
+    yield _half(measured[0.5, TOGETHER])
+
+
+def _half(reports: list[Report]) -> Row:
+    top1, latency = np.mean([report.quality[0].after for report in reports]), 1 / speed(reports)
+    macs = max(report.macs.ratio or 1.0 for report in reports if report.macs is not None)
+    return Row(
+        "images",
+        f"{TOGETHER}, half the MACs",
+        f"≥ {100 * LEAST_TOP1} % at {MOST_LATENCY} of the latency",
+        f"{100 * top1:.2f} % at {latency:.3f}, {macs:.3f} of the MACs",
+        bool(top1 >= LEAST_TOP1 and latency <= MOST_LATENCY and macs <= MOST_MACS),
+    )
 
 
 def cifar(winnow: Client, folder: Path) -> tuple[str, Rows]:
@@ -102,10 +101,6 @@ def cifar(winnow: Client, folder: Path) -> tuple[str, Rows]:
     else:
         parts = {"training": (0, 10_000), "evaluation": (10_000, 14_000)}
     return uploaded(winnow, folder, arrays, declared), {"calibration": (0, 512), **parts}
-
-
-def _reports(winnow: Client, model: str, steps: Steps, dataset: str, parts: Rows) -> list[Report]:
-    return [reported(winnow, model, steps, dataset, parts, seed=seed) for seed in SEEDS]
 
 
 def _measured(reports: list[Report]) -> str:

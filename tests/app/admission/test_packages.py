@@ -59,6 +59,7 @@ def test_what_rounds_and_simplifies_is_let_through(step: dict[str, Any]) -> None
         ({"kind": "vocabulary_pruning"}, "shapes"),
         ({"kind": "student", "depth": 0.5}, "smaller network"),
         ({"kind": "sparsity", "criterion": "taylor"}, "gradients"),
+        ({"kind": "mixed_precision", "min_snr_db": 20, "sensitivity": "hessian"}, "gradients"),
     ],
 )
 def test_what_works_on_one_graph_is_refused_with_the_graphs_and_what_to_do(

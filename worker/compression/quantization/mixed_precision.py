@@ -15,6 +15,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import MixedPrecision
 from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import required_input
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.progress import Within
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, four_bits_lacking
@@ -81,17 +82,22 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     )
     total_bytes = context.file_bytes(original)
     costs = layer_costs(static, output_error, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
-    ordered = order_moves(costs.choices(for_speed=step.min_speedup is not None))
+    readers = _by_weight(static)
+    ordered = order_moves(costs.choices(readers, for_speed=step.min_speedup is not None))
+
+    def layers_after(taken: list[Move]) -> dict[str, int]:
+        return {layer: bits for weight, bits in bits_after(taken).items() for layer in readers[weight]}
+
     count = _count(
         ordered,
         costs,
         step,
         total_bytes,
-        lambda taken: _quantized(static, bits_after(taken)),
+        lambda taken: _quantized(static, layers_after(taken)),
         output_error,
         context.file_bytes,
     )
-    chosen = bits_after(ordered[:count])
+    chosen = layers_after(ordered[:count])
     quantized = _quantized(static, chosen)
     ratio, speedup = context.file_bytes(quantized) / total_bytes, costs.speedup(chosen)
     if ratio >= 1 and (step.min_speedup is None or speedup is None or speedup <= 1):
@@ -117,6 +123,14 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         note = "The float model is the best that was tried: nothing was quantized."
         return StepResult(original, 0, result.candidates, [note], details, [target])
     return replace(result, model=quantized, changed=len(chosen), details=details, targets=[target])
+
+
+def _by_weight(static: Static) -> dict[str, list[str]]:
+    """The layers by the weight that they read: those of one get the same bits, and it is stored once."""
+    readers: dict[str, list[str]] = {}
+    for node in static.selection().weighted:
+        readers.setdefault(str(required_input(node, 1).name), []).append(str(node.name))
+    return readers
 
 
 def _as_named(

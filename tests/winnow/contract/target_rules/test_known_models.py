@@ -240,3 +240,23 @@ def test_webgpu_has_kernels_of_com_microsoft() -> None:
 def test_without_contrib_operators_only_those_of_onnx_load(domain: str, loads: bool) -> None:
     node: Any = helper.make_node("Scaler" if domain == "ai.onnx.ml" else "Gelu", ["x"], ["y"], domain=domain)
     assert checked("onnxruntime-no-contrib", nets.model([node])).runs == loads
+
+
+# --- OpenVINO's reader: a node without a conversion rule, and the file is refused
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "runs"),
+    [
+        # asked of OpenVINO 2026.4.1: "No conversion rule found for operations: DeformConv-19"
+        ("DeformConv", "", False),
+        ("QGemm", "com.microsoft", False),
+        ("Relu", "", True),
+        # src/op/com.microsoft/fused_matmul.cpp: ONNX_OP("FusedMatMul", …, MICROSOFT_DOMAIN)
+        ("FusedMatMul", "com.microsoft", True),
+        ("Relu", "my.own", False),
+    ],
+)
+def test_openvino_takes_what_it_has_a_rule_for(operator: str, domain: str, *, runs: bool) -> None:
+    check = checked("openvino-cpu", nets.single(operator, domain=domain))
+    assert (check.runs, check.refused) == (runs, not runs)

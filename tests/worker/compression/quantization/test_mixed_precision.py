@@ -7,8 +7,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from tests.support.graphs import node
 from tests.support.refusals import refusal
-from tests.support.small_nets import digits_net, digits_samples, named, run, samples, snr_db
+from tests.support.small_nets import digits_net, digits_samples, model_of, named, run, samples, snr_db
 from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.recipe import MixedPrecision
 from worker.compression.apply import apply
@@ -61,6 +62,28 @@ def test_integers_have_the_bits_of_the_table(tmp_path: Path) -> None:
             assert dequantize is not None
             assert dequantize.inputs[0].const_value.dtype == types[count]  # type: ignore[union-attr]
     assert 4 in bits(made).values()
+
+
+def test_layers_that_read_one_weight_have_the_same_bits_and_it_is_stored_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {n: rng.standard_normal((64, 64)).astype(np.float32) for n in ("shared", "own")}
+    nodes = [
+        node("MatMul", "x shared", "a", "first"),
+        node("Relu", "a", "b", "relu"),
+        node("MatMul", "b own", "c", "middle"),
+        node("Relu", "c", "d", "relu2"),
+        node("MatMul", "d shared", "y", "last"),
+    ]
+    net = model_of(nodes, {"x": ["N", 64]}, {"y": ["N", 64]}, weights)
+    data = samples(tmp_path, net, x=rng.standard_normal((32, 64)).astype(np.float32))
+    made = mixed(net, tmp_path, data, max_size_ratio=0.22)
+    assert bits(made)["first"] == bits(made)["last"] != bits(made)["middle"]
+    stored = [
+        value
+        for value in made.model.graph.initializers.values()
+        if value.const_value is not None and value.const_value.size == 64 * 64
+    ]
+    assert len(stored) == 2
 
 
 def test_a_layer_that_ruins_the_outputs_stays_float(tmp_path: Path) -> None:

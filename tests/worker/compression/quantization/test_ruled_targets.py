@@ -119,8 +119,8 @@ def test_without_a_target_of_rules_it_is_the_machine_s() -> None:
 
 def test_what_a_target_takes_is_read_off_its_rules() -> None:
     tensorrt, qnn = ruled_target(rules_of("tensorrt")), ruled_target(rules_of("qnn"))
-    assert (tensorrt.signed, tensorrt.float_bias, tensorrt.channel_axes) == (True, True, None)
-    assert (qnn.signed, qnn.float_bias, qnn.unsigned_weights) == (False, False, {"MatMul"})
+    assert (tensorrt.signs, tensorrt.float_bias, tensorrt.channel_axes) == ("signed", True, None)
+    assert (qnn.signs, qnn.float_bias, qnn.unsigned_weights) == ("unsigned", False, {"MatMul"})
     assert qnn.channel_axes == {"Conv": 0, "ConvTranspose": 1}
 
 

@@ -35,6 +35,9 @@ from winnow.contract.target_rules.rules import TargetRules, Weights
 from worker.compression.machine.cpu import cpu_flags
 
 WeightRangeChoice = Literal["auto", "full", "reduced"]
+Signs = Literal["unsigned", "signed", "by_range"]
+"""Of activations: uint8 with zero points; int8 around 0; uint8 from 0 on where nothing is negative, else int8 around
+0."""
 
 FULL_LIMIT, REDUCED_LIMIT, FOUR_BITS_LIMIT = 127, 64, 7
 """Weights lie in ± these."""
@@ -61,7 +64,7 @@ class WeightRange:
 
 @dataclass(frozen=True)
 class Target:
-    """`exact`: products of uint8 and full-range int8 are summed exactly. `signed`: activations are int8 around 0.
+    """`exact`: products of uint8 and full-range int8 are summed exactly. `signs` are those of activations.
 
     `channel_axes`: operator → the axis of its weight that may have a scale for each channel; None for any. Weights of
     `unsigned_weights` are uint8 around 128. `four_bits`: operators whose weights may be int4; None for any. `tables`:
@@ -70,7 +73,7 @@ class Target:
     """
 
     exact: bool
-    signed: bool = False
+    signs: Signs = "unsigned"
     float_bias: bool = False
     channel_axes: Mapping[str, int] | None = None
     unsigned_weights: frozenset[str] = frozenset()
@@ -96,7 +99,7 @@ TARGETS: Final[dict[str, Target]] = {
     "cpu_vnni": Target(exact=True),
     "cpu": Target(exact=False),
     "arm": Target(exact=True),
-    "cuda": Target(exact=True, signed=True, float_bias=True, tables=False),
+    "cuda": Target(exact=True, signs="signed", float_bias=True, tables=False),
 }
 
 
@@ -116,7 +119,9 @@ def ruled_target(rules: TargetRules) -> Target:
     activations, weights, bias, channels = rules.activations, rules.weights, rules.bias, rules.per_channel
     return Target(
         exact=True,
-        signed=activations is not None and "int8" in activations.types and "uint8" not in activations.types,
+        signs="signed"
+        if activations is not None and "int8" in activations.types and "uint8" not in activations.types
+        else "unsigned",
         float_bias=bias is not None and "int32" not in bias.types,
         channel_axes=None if channels is None else channels.axes,
         unsigned_weights=frozenset(

@@ -68,17 +68,15 @@ class QdqWriter:
             if pads_zeros(node):
                 self._pad_integers(node)
 
-    @property
-    def _integers(self) -> ir.DataType:
-        return ir.DataType.INT8 if self._target.signed else ir.DataType.UINT8
-
     def _parameters(
         self, value: ir.Value, selection: Selection, ranges: dict[str, Range]
     ) -> tuple[ir.Value, ir.Value]:
         source = selection.source(value)
         if source in self._affine:
             return self._affine[source]
-        scale, zero_point = ranges[str(source.name)].affine(signed=self._target.signed)
+        lies = ranges[str(source.name)]
+        signs = self._target.signs
+        scale, zero_point = lies.affine(signed=signs == "signed" or (signs == "by_range" and lies.low < 0))
         self._affine[source] = (
             self._edit.new_constant(f"{source.name}_scale", scale),
             self._edit.new_constant(f"{source.name}_zero_point", zero_point),
@@ -96,7 +94,7 @@ class QdqWriter:
             [guard.outputs[0] if guard else value, scale, zero_point],
             f"{value.name}_quantized",
         )
-        quantize.outputs[0].shape, quantize.outputs[0].dtype = value.shape, self._integers
+        quantize.outputs[0].shape, quantize.outputs[0].dtype = value.shape, zero_point.dtype
         insert_behind(self._graph, value, [*([guard] if guard else []), quantize])
         home = graph_of(quantize)
         is_output = value.is_graph_output() and value.producer() in selection.nodes
@@ -235,7 +233,7 @@ class QdqWriter:
             [integers, node.inputs[1], dequantize.inputs[2], *node.inputs[3:]],
             node.attributes.values(),
         )
-        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, self._integers
+        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, padded.dtype
         graph = graph_of(node)
         graph.insert_before(node, pad)
         ir.convenience.replace_all_uses_with(padded, pad.outputs[0])

@@ -21,7 +21,7 @@ from worker.compression.quantization.calibration.collect import collect_distribu
 from worker.compression.quantization.calibration.histogram import Distribution, Method
 from worker.compression.quantization.integer.eligibility import Selection, carries, select, weight_axis
 from worker.compression.quantization.integer.embeddings import quantize_embeddings, select_embeddings
-from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS, Target, WeightRange
+from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS, Signs, Target, WeightRange
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
 from worker.compression.quantization.integer.sixteen_bits import widen
@@ -124,17 +124,17 @@ class Static:
         *,
         method: Method | None = None,
         limits: Mapping[str, int] | None = None,
-        signed: bool | None = None,
+        signs: Signs | None = None,
     ) -> ir.Model:
-        """Write the model with Q/DQ nodes: `method` and `signed` in place of the usual ones, `limits` of single layers'
+        """Write the model with Q/DQ nodes: `method` and `signs` in place of the usual ones, `limits` of single layers'
         weights."""
         edit = self.edit.on_clone()
         selection = select(edit, self._reasons(float_reasons))
         embeddings = self._embeddings(edit, selection, float_reasons)
         ranges = self._ranges_of(selection, method or self.method)
         self._adjust(edit, selection.weighted, limits or {})
-        signed = self.target.signed if signed is None else signed
-        writer = QdqWriter(edit, self.weights.limit, limits, replace(self.target, signed=signed))
+        target = replace(self.target, signs=signs or self.target.signs)
+        writer = QdqWriter(edit, self.weights.limit, limits, target)
         writer.write(selection, ranges)
         if self.spared.wide:
             widen(edit, self.spared.wide, {str(node.name) for node in selection.nodes})

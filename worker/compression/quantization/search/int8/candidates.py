@@ -1,8 +1,8 @@
 """The candidates of `int8`: forms in 8 bits that are worth trying on a model, each a name and a graph.
 
-static    one for each calibration; the best of them also with signed activations, and with layers left in float:
-          those that integer kernels slow down, all convolutions, depthwise convolutions, all products, and, where
-          the outputs suffer, the most sensitive ones
+static    one for each calibration; the best of them also with other signs of activations (for OpenVINO with zero
+          points of 0: others cost it time), and with layers left in float: those that integer kernels slow down, all
+          convolutions, depthwise convolutions, all products, and, where the outputs suffer, the most sensitive ones
 dynamic   where there are products, LSTMs or tables
 smoothed  both again after SmoothQuant, where there are products behind layer normalisations
 """
@@ -16,6 +16,7 @@ import onnx_ir as ir
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.linear import linears
 from worker.compression.quantization.integer.dynamic_model import Dynamic
+from worker.compression.quantization.integer.hardware import Signs
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation
 from worker.compression.quantization.search.sensitivity import Gain
@@ -27,6 +28,9 @@ pays, and how much more matters little (MiniLM, dynamic: 18.8 dB without, 21.5 w
 STATIC: Final = "static, "
 """What the names of static candidates begin with."""
 SIGNED: Final = f"{STATIC}signed activations"
+AROUND_ZERO: Final = f"{STATIC}zero points of 0"
+SIGNS: Final[dict[str, Signs]] = {SIGNED: "signed", AROUND_ZERO: "by_range"}
+"""Of activations, by the name of a candidate."""
 WITHOUT_SLOWER: Final = f"{STATIC}without layers that get slower"
 WITHOUT_SENSITIVE: Final = f"{STATIC}without the most sensitive"
 WITHOUT_BOTH: Final = f"{STATIC}without sensitive and slower ones"
@@ -66,13 +70,13 @@ def dynamic(base: Dynamic) -> Candidate:
 
 
 def static(
-    base: Static, name: str, float_reasons: Mapping[str, str] | None = None, *, signed: bool | None = None
+    base: Static, name: str, float_reasons: Mapping[str, str] | None = None, *, signs: Signs | None = None
 ) -> Candidate:
     """With the calibration that `base` has."""
     return Candidate(
         name,
         "int8_static",
-        lambda: base.quantized(float_reasons, signed=signed),
+        lambda: base.quantized(float_reasons, signs=signs),
         base.decisions(float_reasons),
     )
 

@@ -15,7 +15,7 @@ from worker.compression.quantization.search.int8.calibrations import CALIBRATION
 from worker.compression.quantization.search.int8.candidates import (
     KINDS,
     MEASURED,
-    SIGNED,
+    SIGNS,
     SMOOTH,
     STATIC,
     Candidate,
@@ -30,7 +30,7 @@ from worker.compression.steps.context import Context
 from worker.compression.steps.decisions import few
 
 DYNAMIC: Final = ("dynamic", "dynamic, smoothed")
-NAMES: Final = ("float", *DYNAMIC, *(f"{STATIC}{name}" for name in CALIBRATIONS), SIGNED, *KINDS, *MEASURED)
+NAMES: Final = ("float", *DYNAMIC, *(f"{STATIC}{name}" for name in CALIBRATIONS), *SIGNS, *KINDS, *MEASURED)
 BY_RECIPE: Final = "the recipe names it among those that stay float"
 
 
@@ -84,14 +84,14 @@ def _static(name: str, float_layers: Sequence[str], context: Context, calibrator
         if name not in kinds:
             _refuse(name, "of this model it would leave nothing or everything in float")
         reasons |= kinds[name]
-    candidate = static(calibrated.static, name, reasons, signed=True if name == SIGNED else None)
+    candidate = static(calibrated.static, name, reasons, signs=SIGNS.get(name))
     return Named(candidate, report_of(calibrated), notes_of(calibrated))
 
 
 def _why_not_static(name: str, float_layers: Sequence[str], context: Context) -> str | None:
     if (lacking := not_taken("int8_static", context.checked)) is not None:
         return lacking
-    if name == SIGNED and context.checked is not None:
+    if name in SIGNS and context.checked is not None:
         return f"the rules of {context.checked} say which sign activations have"
     if name in MEASURED and not float_layers:
         return "which layers it leaves in float only measuring tells: name them in float_layers"

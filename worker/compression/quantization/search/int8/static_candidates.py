@@ -1,7 +1,7 @@
 """The static candidates of `int8`: calibrated once, and once more after smoothing where that helps.
 
-Whichever of them and of the methods has the best outputs is what the others build on: signed activations, kinds of
-layers left in float, and the most sensitive layers left in float.
+Whichever of them and of the methods has the best outputs is what the others build on: other signs of activations, kinds
+of layers left in float, and the most sensitive layers left in float.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,9 @@ from worker.compression.quantization.search.acceptance import Acceptance
 from worker.compression.quantization.search.exclusion import exclude_sensitive
 from worker.compression.quantization.search.int8.calibrations import PROGRESS, Calibrated, Calibrator
 from worker.compression.quantization.search.int8.candidates import (
+    AROUND_ZERO,
     SIGNED,
+    SIGNS,
     STATIC,
     WITHOUT_BOTH,
     WITHOUT_SENSITIVE,
@@ -47,7 +49,8 @@ def static_candidates(calibrator: Calibrator, accepts: Acceptance) -> StaticCand
     gains = measure_gains(base, feed, context)
     candidates = [static(each.static, f"{STATIC}{each.name}") for each in calibrations]
     if context.checked is None:  # else rules have said which sign is taken
-        candidates.append(static(base, SIGNED, signed=True))
+        name = AROUND_ZERO if context.target == "openvino-cpu" else SIGNED
+        candidates.append(static(base, name, signs=SIGNS[name]))
     candidates += partly_static(base, gains)
     part = Within(context.progress, PROGRESS, 2 * PROGRESS)
     excluded = exclude_sensitive(base, calibrator.output_error, accepts, lambda: gains, part.advance)

@@ -41,12 +41,23 @@ class LayerCosts:
     snr_db: dict[str, dict[int, float]]
     total_ms: float | None
 
-    def choices(self, *, for_speed: bool) -> dict[str, list[Choice]]:
-        """List what each layer costs and gains at each number of bits: time where that counts and could be told."""
-        gain = self._saved_ms if for_speed and self.total_ms is not None else self._saved_bytes
+    def choices(self, readers: Mapping[str, Sequence[str]], *, for_speed: bool) -> dict[str, list[Choice]]:
+        """List what each weight costs and gains at each number of bits, with all layers that read it: time where that
+        counts and could be told, of all of them; else its bytes, which are stored once."""
+        by_time = for_speed and self.total_ms is not None
+
+        def choice(layers: Sequence[str], bits: int) -> Choice:
+            gains = [(self._saved_ms if by_time else self._saved_bytes)(layer, bits) for layer in layers]
+            cost = sum(self.costs[layer][bits] for layer in layers)
+            return Choice(bits, cost, sum(gains) if by_time else gains[0])
+
         return {
-            name: [Choice(bits, cost, gain(name, bits)) for bits, cost in by_bits.items()]
-            for name, by_bits in self.costs.items()
+            weight: [
+                choice(layers, bits)
+                for bits in BITS
+                if all(bits in self.costs.get(layer, {}) for layer in layers)
+            ]
+            for weight, layers in readers.items()
         }
 
     def _saved_bytes(self, name: str, bits: int) -> float:
