@@ -1,4 +1,4 @@
-"""Operators that ONNX or ONNX Runtime bring along: others are refused, since nothing a model needs may come from outside."""
+"""Operators that ONNX or ONNX Runtime bring along; others are refused: nothing a model needs may come from outside."""
 
 from functools import cache
 from typing import Final
