@@ -329,30 +329,18 @@ def _checked_for_webgpu(nodes: int, taken: int, findings: list[dict[str, str]]) 
     }
 
 
-_GENERATIONS: Final[list[dict[str, Any]]] = [
-    {
-        "samples": 16,
-        "tokens": 128,
-        "token_agreement": 1.0,
-        "equal_answers": 1.0,
-        "perplexity": {"before": 1.0066, "after": 1.0117, "ratio": 1.0051},
-        "tokens_per_second": {"before": 812.0, "after": 1131.0, "ratio": 1.393},
-        "speedup": 1.39,
-        "speedup_interval": [1.36, 1.42],
-        "untold": None,
-    },
-    {
-        "samples": 16,
-        "tokens": 128,
-        "token_agreement": 1.0,
-        "equal_answers": 1.0,
-        "perplexity": None,
-        "tokens_per_second": None,
-        "speedup": None,
-        "speedup_interval": None,
-        "untold": "other programs used 79% of the CPUs",
-    },
-]
+_GENERATION: Final[dict[str, Any]] = {
+    "samples": 16,
+    "tokens": 128,
+    "token_agreement": 1.0,
+    "equal_answers": 1.0,
+    "perplexity": {"before": 1.006570958277909, "after": 1.0066031267307785, "ratio": 1.0000319584551938},
+    "tokens_per_second": None,
+    "speedup": None,
+    "speedup_interval": None,
+    "untold": "other programs used 83% of the CPUs",
+}
+"""Measured: the encoder-decoder of `tests/support/seq2seq.py` under `int8_dynamic`, on a machine that others used."""
 _KERNELS: Final[dict[str, Any]] = {
     "nodes": 20,
     "integer_nodes": 0.6,
@@ -526,8 +514,8 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     "TrialCounts": [{"waiting": 1, "running": 2, "finished": 7, "failed": 1, "stopped_early": 3}],
     "Listed_Trial_": [{"items": TRIALS[:1], "next": f"/v1/jobs/{JOB}/trials?cursor={CURSOR}"}],
     "Generate": [GENERATE],
-    "GenerationReport": _GENERATIONS,
-    "PackageReport": [{"generation": made} for made in _GENERATIONS],
+    "GenerationReport": [_GENERATION],
+    "PackageReport": [{"generation": _GENERATION}],
     "Layer": [
         {
             "name": "/embeddings/Gather",
