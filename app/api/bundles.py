@@ -26,7 +26,7 @@ from app.api.zip_stream import ZipMember, zip_length, zipped
 from app.storage.records import Job, Upload
 from winnow.contract.bundle.bom import bill_of_materials
 from winnow.contract.bundle.card import model_card
-from winnow.contract.bundle.files import ARTIFACT, BOM, CARD, PAGE, RECIPE, REPORT
+from winnow.contract.bundle.files import BOM, CARD, PAGE, RECIPE, REPORT, artifact_of
 from winnow.contract.bundle.recipe_file import recipe_file
 from winnow.contract.bundle.result import FinishedJob
 from winnow.contract.errors import Refusal
@@ -83,8 +83,8 @@ def get_bom(request: Request, service: Service, job: Found) -> Response:
     responses=documented(*_CODES, also={200: content_of(ZIP)[200], 304: content_of(ZIP)[304]}),
 )
 def download_bundle(request: Request, service: Service, job: Found) -> Response:
-    """Artifact, report, page (where there is one), card, bill of materials and recipe, as a zip. `winnow replay` makes
-    the artifact again from it."""
+    """Artifact (of a package the zip of its graphs), report, page (where there is one), card, bill of materials and
+    recipe, as a zip. `winnow replay` makes the artifact again from it."""
     members = [*_members(service, job)]
     tag = etag(hashlib.sha256(repr([(it.name, it.sha256) for it in members]).encode()).hexdigest())
     filename = attachment(f"{name_of(service, job)}-winnow-bundle.zip")
@@ -110,10 +110,7 @@ def _text(request: Request, text: str, media_type: str, filename: str) -> Respon
 
 def _members(service: Parts, job: Job) -> Iterator[ZipMember]:
     done = _finished(service, job)
-    if done.report.package is not None:
-        detail = "The result is a package, a zip already: download the artifact and the report."
-        raise Refusal("no_artifact", detail)
-    yield _stored(service, ARTIFACT, made(job, job.artifact_sha256))
+    yield _stored(service, artifact_of(done.report), made(job, job.artifact_sha256))
     yield _stored(service, REPORT, made(job, job.report_sha256))
     if (page := job.page_sha256) is not None:
         yield _stored(service, PAGE, page)

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.support import seq2seq
-from tests.support.packages import unpacked, zipped
+from tests.support.packages import pair, unpacked, zipped
 from tests.support.service import Service
 from winnow.cli.commands import commands
 from winnow.client import Client, ServiceProblem
@@ -127,6 +127,23 @@ def test_answers_token_by_token_calibrate_and_are_compared(
     assert (generation.speedup is None) == (generation.untold is not None)
     assert all(entry.data == "evaluation" and entry.samples == 10 for entry in report.parity)
     assert seq2seq.greedy(files, SOURCES) == tokens
+
+
+def test_its_bundle_is_done_again_to_the_same_graphs(winnow: Service, tmp_path: Path) -> None:
+    package = zipped(tmp_path / "package.zip", pair())
+    with Client(winnow.url) as client:
+        model = client.upload_model(package).id
+        job = client.submit(
+            model=model, recipe={"steps": [{"kind": "float16"}]}, benchmark={"rounds": 9}, seed=1
+        )
+        report = client.report(client.wait(job.id, timeout=240).id)
+        bundle = client.download_bundle(job.id, tmp_path / "bundle.zip")
+    again = CliRunner().invoke(commands, ["replay", str(bundle), str(package), "--url", winnow.url, "--json"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["graph_sha256"]["now"] == report.graph_sha256
+    other = zipped(tmp_path / "other.zip", {**pair(), "third.onnx": pair()["encoder.onnx"]})
+    refused = CliRunner().invoke(commands, ["replay", str(bundle), str(other), "--url", winnow.url])
+    assert (refused.exit_code, "the bundle was made of" in " ".join(refused.stderr.split())) == (1, True)
 
 
 def test_what_trains_and_searches_is_refused_at_the_door(winnow: Service, package: Path) -> None:

@@ -13,14 +13,23 @@ from pydantic import ValidationError
 from winnow.client.errors import DamagedTransfer, UnusableFile
 from winnow.client.files import CHUNK, OnProgress, check_readable, whole_file
 from winnow.client.transport import Transport
-from winnow.contract.bundle.files import ARTIFACT, MAX_TEXT_BYTES, NEEDED, PAGE, RECIPE, REPORT
+from winnow.contract.bundle.files import (
+    ARTIFACT,
+    MAX_TEXT_BYTES,
+    NEEDED,
+    PACKAGE,
+    PAGE,
+    RECIPE,
+    REPORT,
+    artifact_of,
+)
 from winnow.contract.bundle.recipe_file import RecipeFile
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Report
 from winnow.contract.strict_json import read_model
 from winnow.contract.strict_zip import BrokenZip, ZipArchive, open_zip
 
-NAMES: Final = (*NEEDED, PAGE)
+NAMES: Final = (ARTIFACT, PACKAGE, *NEEDED, PAGE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
             _check_names(path, archive)
             report = read_report(archive.read(REPORT, limit=MAX_TEXT_BYTES), f"{path}: its {REPORT}")
             recipe = read_model(RecipeFile, archive.read(RECIPE, limit=MAX_TEXT_BYTES), RECIPE)
-            if _digest(archive) != report.artifact_sha256:
+            if _digest(archive, _artifact(path, archive, report)) != report.artifact_sha256:
                 raise DamagedTransfer(f"the artifact in {path} is not the one that its report tells of")
             yield Bundle(path, archive, report, recipe)
     except BrokenZip as error:
@@ -85,6 +94,15 @@ def _check_names(path: Path, archive: ZipArchive) -> None:
         raise UnusableFile(f"{path} is no bundle of a job: {strange[0][:80]!r} is in it")
 
 
+def _artifact(path: Path, archive: ZipArchive, report: Report) -> str:
+    """What the artifact is called: the one that such a result has, and no other."""
+    name, there = artifact_of(report), [name for name in (ARTIFACT, PACKAGE) if name in archive.members]
+    if there != [name]:
+        has = ", ".join(there) or "no artifact"
+        raise UnusableFile(f"{path} is no bundle of a job: it should have {name}, and has {has}")
+    return name
+
+
 def read_report(content: bytes, what: str) -> Report:
     """Fields that a newer service adds are ignored. Raises `UnusableFile`."""
     try:
@@ -95,8 +113,8 @@ def read_report(content: bytes, what: str) -> Report:
         raise UnusableFile(f"{what} is no report of a job ({where}: {first['msg']})") from error
 
 
-def _digest(archive: ZipArchive) -> str:
-    digest, stream = hashlib.sha256(), archive.stream(ARTIFACT)
+def _digest(archive: ZipArchive, name: str) -> str:
+    digest, stream = hashlib.sha256(), archive.stream(name)
     while chunk := stream.read(CHUNK):
         digest.update(chunk)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A bundle as a Hugging Face repository lies on a disk: files by their names there, ONNX by Git LFS.
+"""A bundle as a Hugging Face repository lies on a disk: files by their names there, the artifact by Git LFS.
 
 Nothing is sent: `hf upload OWNER/NAME FOLDER`, or git, does that with the user's own login.
 """
@@ -9,9 +9,10 @@ from typing import Final
 
 from winnow.client.bundle import Bundle
 from winnow.client.errors import UnusableFile
+from winnow.contract.bundle.files import PACKAGE
 
 ATTRIBUTES: Final = ".gitattributes"
-BY_LFS: Final = "*.onnx filter=lfs diff=lfs merge=lfs -text\n"
+LFS: Final = "filter=lfs diff=lfs merge=lfs -text"
 
 
 def write_repository(bundle: Bundle, folder: Path, *, force: bool = False) -> list[Path]:
@@ -27,8 +28,9 @@ def write_repository(bundle: Bundle, folder: Path, *, force: bool = False) -> li
         written = bundle.extract(folder)
         attributes = folder / ATTRIBUTES
         known = attributes.read_bytes() if attributes.exists() else b""
-        if b"*.onnx" not in known:
-            attributes.write_bytes((known.rstrip() + b"\n" + BY_LFS.encode()).lstrip())
+        large = "*.zip" if PACKAGE in bundle.archive.members else "*.onnx"
+        if large.encode() not in known:
+            attributes.write_bytes((known.rstrip() + f"\n{large} {LFS}\n".encode()).lstrip())
         return [*written, attributes]
     except OSError as error:
         raise UnusableFile(f"{folder} cannot be written: {error.strerror or error}") from error

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -16,6 +17,9 @@ from tests.app.api.conftest import ONNX
 from tests.app.api.conftest import zipped as npz
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.served import Served, served
+from winnow.client import UnusableFile
+from winnow.client.bundle import open_bundle
+from winnow.contract.bundle.files import NEEDED
 from winnow.contract.bundle.recipe_file import RecipeFile
 from winnow.contract.strict_zip import open_zip
 
@@ -127,8 +131,8 @@ def test_a_job_that_waits_has_none(finished: tuple[Served, str], what: str) -> N
     assert (refused.status_code, refused.json()["code"]) == (409, "job_not_finished")
 
 
-def test_card_and_bill_of_a_package_name_its_graphs_and_its_zip_is_the_bundle(
-    finished: tuple[Served, str],
+def test_card_and_bill_of_a_package_name_its_graphs_and_its_bundle_has_its_zip(
+    finished: tuple[Served, str], tmp_path: Path
 ) -> None:
     api, job = finished
     model = api.http.get(f"/v1/jobs/{job}").json()["model"]
@@ -137,8 +141,13 @@ def test_card_and_bill_of_a_package_name_its_graphs_and_its_zip_is_the_bundle(
     size = {"before": 2, "after": 1, "ratio": 0.5}
     graph = {"graph_sha256": "0" * 64, "size_bytes": size, "latency": [], "parity": []}
     graphs = [graph | {"name": name, "file": f"{name}.onnx"} for name in ("decoder", "encoder")]
-    report = {**corpus()["Report"][0], "package": {"graphs": graphs, "shared_bytes": size}}
     made = {"artifact_sha256": blob(api, SMALL), "artifact_bytes": len(SMALL)}
+    packed = {"graphs": graphs, "shared_bytes": size}
+    report = {
+        **corpus()["Report"][0],
+        "package": packed,
+        "artifact_sha256": made["artifact_sha256"],
+    }
     made["report_sha256"] = blob(api, json.dumps(report).encode())
     api.finish(packaged, state="succeeded", outcome="unchecked", **made)
     card = api.http.get(f"/v1/jobs/{packaged}/card").text
@@ -146,8 +155,18 @@ def test_card_and_bill_of_a_package_name_its_graphs_and_its_zip_is_the_bundle(
     assert "model.onnx" not in card
     properties = api.http.get(f"/v1/jobs/{packaged}/bom").json()["metadata"]["component"]["properties"]
     assert {"name": "winnow:file", "value": "decoder.onnx, encoder.onnx"} in properties
-    refused = api.http.get(f"/v1/jobs/{packaged}/bundle")
-    assert (refused.status_code, refused.json()["code"]) == (409, "no_artifact")
+    (tmp_path / "bundle.zip").write_bytes(api.http.get(f"/v1/jobs/{packaged}/bundle").content)
+    with open_bundle(tmp_path / "bundle.zip") as bundle:
+        assert list(bundle.archive.members) == ["model.zip", *NEEDED]
+        assert bundle.archive.read("model.zip", limit=100) == SMALL
+        assert bundle.text("README.md") == card
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "a") as archive:
+        archive.writestr("model.onnx", b"another")
+    with (
+        pytest.raises(UnusableFile, match=r"should have model\.zip, and has model\.onnx, model\.zip"),
+        open_bundle(tmp_path / "bundle.zip"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("what", ["card", "bom", "bundle"])

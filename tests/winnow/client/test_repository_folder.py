@@ -10,7 +10,7 @@ import pytest
 from winnow.client import UnusableFile
 from winnow.client.bundle import Bundle
 from winnow.client.repository_folder import ATTRIBUTES, write_repository
-from winnow.contract.bundle.files import ARTIFACT, NEEDED
+from winnow.contract.bundle.files import ARTIFACT, NEEDED, PACKAGE
 from winnow.contract.strict_zip import open_zip
 
 
@@ -18,7 +18,7 @@ from winnow.contract.strict_zip import open_zip
 def bundle(tmp_path: Path) -> Iterator[Bundle]:
     path = tmp_path / "bundle.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in NEEDED:
+        for name in (ARTIFACT, *NEEDED):
             archive.writestr(name, f"new {name}")
     with path.open("rb") as file:
         yield Bundle(path, open_zip(file), *cast("tuple[Any, Any]", (None, None)))
@@ -47,3 +47,14 @@ def test_attributes_that_are_there_are_kept_whatever_they_say(bundle: Bundle, tm
     write_repository(bundle, tmp_path)
     lines = (tmp_path / ATTRIBUTES).read_bytes().splitlines()
     assert lines == [b"# caf\xe9", b"*.onnx filter=lfs diff=lfs merge=lfs -text"]
+
+
+def test_the_zip_of_a_package_goes_by_git_lfs_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        for name in (PACKAGE, *NEEDED):
+            archive.writestr(name, name)
+    with (tmp_path / "bundle.zip").open("rb") as file:
+        packaged = Bundle(tmp_path, open_zip(file), *cast("tuple[Any, Any]", (None, None)))
+        write_repository(packaged, tmp_path / "repository")
+    assert (tmp_path / "repository" / PACKAGE).read_text() == PACKAGE
+    assert (tmp_path / "repository" / ATTRIBUTES).read_text().startswith("*.zip filter=lfs")

@@ -2,6 +2,9 @@
 
 A row is one sample: what the graphs that run once and `first` are given, and what `then` is given at one and the same
 step of all samples, so that caches are of one length. Samples whose own sizes are not the commonest are left out.
+
+A merged decoder is `first` and `then` in one, and which branch runs is an input. Every second row has what it was given
+first, with the caches of the later run, which that branch does not read: so each branch sees rows of one shape.
 """
 
 from collections import Counter
@@ -50,7 +53,8 @@ class Capture:
     def of(self, source: Source, name: str) -> Source:
         """Rows captured of one source. Its labels stay behind: they are of whole answers, which no single run gives."""
         samples = self.generation.samples(source, self.materials)
-        rows = [self._row(feeds) for feeds, _ in singly(samples, MAX_ROWS)]
+        fed = enumerate(singly(samples, MAX_ROWS))
+        rows = [self._row(feeds, without_cache=number % 2 == 1) for number, (feeds, _) in fed]
         commonest, count = Counter(map(_shapes, rows)).most_common(1)[0]
         kept = [row for row in rows if _shapes(row) == commonest]
         said = f"The loop of generate was run on {len(rows)} rows of the {name} data"
@@ -58,18 +62,32 @@ class Capture:
         self.materials.progress.log(f"{said}{apart}.", rows=count)
         return self._written(kept, name)
 
-    def _row(self, data: Feeds) -> Feeds:
-        """What every graph is fed with on one sample, by the names of the one graph."""
+    def _row(self, data: Feeds, *, without_cache: bool) -> Feeds:
+        """What every graph is fed with on one sample, by the names of the one graph. `without_cache`: a merged decoder
+        as it was at first."""
         seen: Counter[str] = Counter()
         row: Feeds = {}
+        begun: Feeds = {}
 
         def watch(graph: str, feeds: Feeds) -> None:
             seen[graph] += 1
+            named = {f"{graph}:{name}": x for name, x in feeds.items()}
             if graph != self.generation.plan.then.name or seen[graph] <= self.step + self._early:
-                row.update({f"{graph}:{name}": x for name, x in feeds.items()})
+                row.update(named)
+            if graph == self.generation.plan.then.name and seen[graph] == 1:
+                begun.update(named)
 
         self.loop.tokens(data, self.step + 1, None, watch)
-        return row
+        return self._at_first(row, begun) if without_cache else row
+
+    def _at_first(self, row: Feeds, begun: Feeds) -> Feeds:
+        """The row with what a merged decoder was given first in place of what it was given later, but its caches.
+        The row itself where there is no such decoder, or prompts are of another length than the one token of later."""
+        feeds = {feed.spec.name: feed.kind for feed in self.generation.plan.then.feeds}
+        prefix = f"{self.generation.plan.then.name}:"
+        first = {name: x for name, x in begun.items() if feeds[name.removeprefix(prefix)] != "past"}
+        fits = all(x.shape == row[name].shape for name, x in first.items())
+        return {**row, **first} if fits and "has_cache" in feeds.values() else row
 
     @property
     def _early(self) -> int:

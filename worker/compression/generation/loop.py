@@ -91,7 +91,10 @@ class Loop:
             ) from error
         outputs = dict(zip(graph.outputs, results, strict=True))
         state.values |= {f"{graph.name}:{name}": x for name, x in outputs.items()}
-        state.cache |= {cache: outputs[name] for cache, name in graph.caches.items()}
+        made = {cache: outputs[name] for cache, name in graph.caches.items()}
+        state.cache |= {
+            cache: x for cache, x in made.items() if x.size
+        }  # a merged decoder makes nothing of old ones
         return outputs
 
 
