@@ -264,3 +264,38 @@ def data_for(net: ir.Model, count: int = 96, seed: int = 13) -> dict[str, Any]:
         numbers = rng.normal(size=shape).astype(np.float32)
         arrays[str(value.name)] = numbers * 100 + 320 if value.name == "boxes" else numbers
     return arrays
+
+
+def cancelling_net(likeness: float = 64, *, wide: bool = True) -> ir.Model:
+    """Nothing is uneven: the second layer takes channels off others that are almost equal, and what is left of both is
+    mostly the noise of 8 bits. Those two are 2 % of the multiply-accumulates; all of them where it is not `wide`."""
+    rng = np.random.default_rng(15)
+    common, apart = _normal(rng, 8, 3, 1, 1), _normal(rng, 8, 3, 1, 1) / likeness
+    mixing = _normal(rng, 16, 8, 1, 1) * likeness
+    body = """
+            [wide1] e = Conv <pads=[1, 1, 1, 1]> (d, w2)
+            [relu1] r1 = Relu (e)
+            [wide2] f = Conv <pads=[1, 1, 1, 1]> (r1, w3)
+            [relu2] r2 = Relu (f)
+            [head] y = Conv (r2, w4)
+        }"""
+    return model(
+        f"""(float[N,3,8,8] image) => (float[N,{6 if wide else 16},8,8] y) {{
+            [pairs] c = Conv (image, w0)
+            [difference] {"d" if wide else "y"} = Conv (c, w1)
+        """
+        + (body if wide else "}"),
+        {
+            "w0": np.concatenate([common, common + apart]),
+            "w1": np.concatenate([-mixing, mixing], 1),
+            **(
+                {
+                    "w2": _normal(rng, 32, 16, 3, 3),
+                    "w3": _normal(rng, 32, 32, 3, 3),
+                    "w4": _normal(rng, 6, 32, 1, 1),
+                }
+                if wide
+                else {}
+            ),
+        },
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import onnx_ir as ir
 
 from winnow.contract.recipe import Int8Static
+from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
 from worker.compression.progress import Progress, Within
@@ -60,7 +61,9 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     )
     result = step_result(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
     parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)
-    calibration = calibrate(static, settings, context, next(parts))
+    calibration = calibrate(
+        static, settings, context, next(parts), enough_db=_enough_db(step, samples, context)
+    )
     result.details.update(samples=len(samples), seed=context.seed, **calibration.details)
     result.details.update(as_details(calibration.repairs))
     result.notes.extend([*static.unvarying(), *sentences(calibration.repairs)])
@@ -77,6 +80,17 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
         return replace(result, model=quantized)
     warnings = _warnings(static, quantized, context, apart=step.repair)
     return replace(result, model=quantized, notes=[*result.notes, *warnings])
+
+
+def _enough_db(step: Int8Static, samples: Samples, context: Context) -> float | None:
+    """Signal to noise for which layers are left in float; None where `exclude: "auto"` does that, where labels judge,
+    and where weights of 4 bits are for size."""
+    judged = samples.targets is not None and (
+        context.require.max_metric_drop is not None or context.require.max_relative_drop is not None
+    )
+    if step.exclude == "auto" or step.weight_bits == 4 or judged:
+        return None
+    return HARMLESS_DB if context.require.min_snr_db is None else context.require.min_snr_db
 
 
 def _parts(progress: Progress, count: int) -> Iterator[Callable[[float], None]]:

@@ -219,3 +219,7 @@ class Static:
         Without `ranges` only means are taken, of values that were looked through before.
         """
         return input_channels(self.model, self.layers(), self.samples, ranges=ranges)
+
+    def channel_means(self) -> dict[str, Array]:
+        """Measure what biases are corrected with, by the names of layers, where all was looked through before."""
+        return {name: channels.mean for name, channels in self.input_channels(ranges=False).items()}

@@ -9,7 +9,8 @@ from worker.compression.quantization.integer.static_preparation import StaticSet
 from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.smoothquant import smooth
 from worker.compression.quantization.search.output_error import OutputComparer
-from worker.compression.quantization.search.repair.judge import Judge
+from worker.compression.quantization.search.repair.float_layers import costs_of, leave_layers_in_float
+from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repair import repair
 from worker.compression.quantization.search.repair.repairs import Repair
 from worker.compression.quantization.search.repair.sentinels import marked_values
@@ -32,10 +33,12 @@ def calibrate(
     context: Context,
     report_progress: Callable[[float], None],
     comparer: OutputComparer | None = None,
+    enough_db: float | None = None,
 ) -> Calibration:
     """Even channels out as the settings ask, measure the ranges, and repair.
 
-    `comparer` has samples that are kept apart to judge on. Raises what `Observer` raises.
+    `comparer` has samples that are kept apart to judge on. With `enough_db` layers are left in float until the outputs
+    are so far above their error. Raises what `Observer` raises.
     """
     details = _even_out(static, settings)
     if settings.repair:
@@ -44,10 +47,19 @@ def calibrate(
     judge = Judge(context, static.samples, comparer)
     repairs = repair(static, judge) if settings.repair else []
     if settings.bias_correction:
-        means = static.input_channels(ranges=False)
-        static.means = {name: of_layer.mean for name, of_layer in means.items()}
+        static.means = static.channel_means()
         details["biases_corrected"] = len(static.means)
+    if settings.repair and enough_db is not None and not judge.saw_good:
+        repairs += _sensitive_layers(static, judge, enough_db, context)
     return Calibration(details, repairs, judge.saw_good)
+
+
+def _sensitive_layers(static: Static, judge: Judge, enough_db: float, context: Context) -> list[Repair]:
+    """Only where a glance does not say that all is well; a target with 16 bits has no floats between."""
+    aimed = enough_db + MIN_GAIN_DB
+    if static.target.sixteen_bits or not static.quantizable() or judge.glanced_db(static) >= aimed:
+        return []
+    return leave_layers_in_float(static, judge, aimed, costs_of(static.model, context.shapes))
 
 
 def _even_out(static: Static, settings: StaticSettings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Judges forms of a static model on calibration data that no range of theirs came from."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -37,13 +38,19 @@ class Judge:
     def is_good(self, static: Static) -> bool:
         """Whether the outputs are `GOOD_DB` above their error as far as a few samples say. Raises what
         `OutputComparer` raises."""
-        comparing = self._comparer or self._on(static, self._judged.take(MAX_GLANCED))
-        self.saw_good = comparing(static.quantized(), MAX_GLANCED).snr_db >= GOOD_DB
+        self.saw_good = self.glanced_db(static) >= GOOD_DB
         return self.saw_good
 
-    def snr_db(self, static: Static) -> float:
-        """Quantize, and compare. Raises what `OutputComparer` raises."""
-        return self._comparing(static)(self._form(static).quantized()).snr_db
+    def glanced_db(self, static: Static) -> float:
+        """Compare a few samples only, by the ranges that the model has. Raises what `OutputComparer` raises."""
+        comparing = self._comparer or self._on(static, self._judged.take(MAX_GLANCED))
+        return comparing(static.quantized(), MAX_GLANCED).snr_db
+
+    def snr_db(
+        self, static: Static, float_reasons: Mapping[str, str] | None = None, max_samples: int | None = None
+    ) -> float:
+        """Quantize, but for the layers that `float_reasons` names, and compare. Raises what `OutputComparer` raises."""
+        return self._comparing(static)(self._form(static).quantized(float_reasons), max_samples).snr_db
 
     def _comparing(self, static: Static) -> OutputComparer:
         if self._comparer is None:
@@ -55,12 +62,15 @@ class Judge:
         return OutputComparer(static.model, samples, context.scratch, target=context.target, apart=True)
 
     def _form(self, static: Static) -> Static:
-        """With ranges of those samples alone that nothing is judged on; measured once for each graph."""
+        """With ranges, and means for its biases where the model has some, of those samples alone that nothing is judged
+        on; measured once for each graph."""
         edit, form = self._forms.get(id(static.edit), (None, None))
         if edit is None or form is None:
-            form = replace(static, samples=self._measured, distributions={}, _ranges={})
+            form = replace(static, samples=self._measured, distributions={}, means={}, _ranges={})
             self._forms[id(static.edit)] = static.edit, form
         form.spared = static.spared
+        if static.means and not form.means:
+            form.means = form.channel_means()
         return form
 
 
