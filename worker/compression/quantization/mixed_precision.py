@@ -15,7 +15,6 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import MixedPrecision
 from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
-from worker.compression.ir.values import required_input
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.progress import Within
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, four_bits_lacking
@@ -30,6 +29,7 @@ from worker.compression.quantization.search.mixed_precision.bit_allocation impor
 )
 from worker.compression.quantization.search.mixed_precision.layer_costs import (
     LayerCosts,
+    by_weight,
     layer_costs,
     taken_bits,
 )
@@ -82,7 +82,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     )
     total_bytes = context.file_bytes(original)
     costs = layer_costs(static, output_error, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
-    readers = _by_weight(static)
+    readers = by_weight(static)
     ordered = order_moves(costs.choices(readers, for_speed=step.min_speedup is not None))
 
     def layers_after(taken: list[Move]) -> dict[str, int]:
@@ -123,14 +123,6 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         note = "The float model is the best that was tried: nothing was quantized."
         return StepResult(original, 0, result.candidates, [note], details, [target])
     return replace(result, model=quantized, changed=len(chosen), details=details, targets=[target])
-
-
-def _by_weight(static: Static) -> dict[str, list[str]]:
-    """The layers by the weight that they read: those of one get the same bits, and it is stored once."""
-    readers: dict[str, list[str]] = {}
-    for node in static.selection().weighted:
-        readers.setdefault(str(required_input(node, 1).name), []).append(str(node.name))
-    return readers
 
 
 def _as_named(

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import numpy as np
 
 from worker.compression.ir.affine import round_to_nearest
+from worker.compression.ir.values import required_input
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress, Within
@@ -73,6 +74,14 @@ class LayerCosts:
             return None
         saved = sum(self._saved_ms(name, bits) for name, bits in chosen.items())
         return self.total_ms / max(self.total_ms - saved, 1e-9)
+
+
+def by_weight(static: Static) -> dict[str, list[str]]:
+    """The layers by the weight that they read: those of one get the same bits, and it is stored once."""
+    readers: dict[str, list[str]] = {}
+    for node in static.selection().weighted:
+        readers.setdefault(str(required_input(node, 1).name), []).append(str(node.name))
+    return readers
 
 
 def layer_costs(
