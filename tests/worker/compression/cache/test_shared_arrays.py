@@ -129,7 +129,7 @@ def _other_shapes(file: Path) -> None:
     np.savez(file, extremes=np.zeros((1, 2)), bins_0=np.zeros(1, np.uint32), counts_0=np.zeros(2, np.uint32))
 
 
-OTHER = STATIC | {"bias_correction": False}
+OTHER = STATIC | {"bias_correction": False, "repair": False}
 FIRST = OTHER | {"percentile": 99.0}
 
 
