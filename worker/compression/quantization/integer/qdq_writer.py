@@ -94,7 +94,7 @@ class QdqWriter:
             [guard.outputs[0] if guard else value, scale, zero_point],
             f"{value.name}_quantized",
         )
-        quantize.outputs[0].shape, quantize.outputs[0].dtype = value.shape, zero_point.dtype
+        quantize.outputs[0].shape, quantize.outputs[0].type = value.shape, zero_point.type
         insert_behind(self._graph, value, [*([guard] if guard else []), quantize])
         home = graph_of(quantize)
         is_output = value.is_graph_output() and value.producer() in selection.nodes
@@ -233,7 +233,7 @@ class QdqWriter:
             [integers, node.inputs[1], dequantize.inputs[2], *node.inputs[3:]],
             node.attributes.values(),
         )
-        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, padded.dtype
+        pad.outputs[0].shape, pad.outputs[0].type = padded.shape, padded.type
         graph = graph_of(node)
         graph.insert_before(node, pad)
         ir.convenience.replace_all_uses_with(padded, pad.outputs[0])
