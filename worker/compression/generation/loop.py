@@ -91,10 +91,8 @@ class Loop:
             ) from error
         outputs = dict(zip(graph.outputs, results, strict=True))
         state.values |= {f"{graph.name}:{name}": x for name, x in outputs.items()}
-        made = {cache: outputs[name] for cache, name in graph.caches.items()}
-        state.cache |= {
-            cache: x for cache, x in made.items() if x.size
-        }  # a merged decoder makes nothing of old ones
+        made = {cache: outputs[name] for cache, name in graph.caches.items() if outputs[name].size}
+        state.cache |= made  # a merged decoder puts out empty ones in place of those that it was given
         return outputs
 
 

@@ -27,6 +27,7 @@ SMOOTH: Final = 0.7
 pays, and how much more matters little (MiniLM, dynamic: 18.8 dB without, 21.5 with 0.5, 21.7 with 0.7, 21.2 with 1)."""
 STATIC: Final = "static, "
 """What the names of static candidates begin with."""
+DYNAMIC, DYNAMIC_SMOOTHED = "dynamic", "dynamic, smoothed"
 SIGNED: Final = f"{STATIC}signed activations"
 AROUND_ZERO: Final = f"{STATIC}zero points of 0"
 SIGNS: Final[dict[str, Signs]] = {SIGNED: "signed", AROUND_ZERO: "by_range"}
@@ -65,7 +66,7 @@ class Candidate:
 
 
 def dynamic(base: Dynamic) -> Candidate:
-    name = "dynamic" if base.alpha is None else "dynamic, smoothed"
+    name = DYNAMIC if base.alpha is None else DYNAMIC_SMOOTHED
     return Candidate(name, "int8_dynamic", base.quantized, base.decisions())
 
 

@@ -13,6 +13,8 @@ from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.hardware import TARGETS, machine_of, weight_range
 from worker.compression.quantization.search.int8.calibrations import CALIBRATIONS, Calibrated, Calibrator
 from worker.compression.quantization.search.int8.candidates import (
+    DYNAMIC,
+    DYNAMIC_SMOOTHED,
     KINDS,
     MEASURED,
     SIGNS,
@@ -29,8 +31,9 @@ from worker.compression.quantization.search.int8.static_candidates import best_o
 from worker.compression.steps.context import Context
 from worker.compression.steps.decisions import few
 
-DYNAMIC: Final = ("dynamic", "dynamic, smoothed")
-NAMES: Final = ("float", *DYNAMIC, *(f"{STATIC}{name}" for name in CALIBRATIONS), *SIGNS, *KINDS, *MEASURED)
+OF_DYNAMIC: Final = (DYNAMIC, DYNAMIC_SMOOTHED)
+OF_STATIC: Final = (*(f"{STATIC}{name}" for name in CALIBRATIONS), *SIGNS, *KINDS, *MEASURED)
+NAMES: Final = ("float", *OF_DYNAMIC, *OF_STATIC)
 BY_RECIPE: Final = "the recipe names it among those that stay float"
 
 
@@ -59,7 +62,7 @@ def named_candidate(edit: GraphEdit, step: Int8, context: Context, calibrator: C
         _refuse(name, f"the candidates of int8 are {'; '.join(NAMES)}")
     if name == original.name:
         return Named(original)
-    if name not in DYNAMIC:
+    if name in OF_STATIC:
         return _static(name, step.float_layers, context, calibrator)
     samples = None if calibrator is None else calibrator.samples
     made = {candidate.name: candidate for candidate in dynamic_candidates(edit, samples, context)}

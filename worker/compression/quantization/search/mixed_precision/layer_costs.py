@@ -135,12 +135,9 @@ def _measured_costs(
     return LayerCosts(
         bytes=size,
         costs=_where_taken(costs, taken),
-        times={
-            name: {
-                b: t[name] for b, t in times.items() if told_all and name in t and b in taken[name] | {FLOAT}
-            }
-            for name in nodes
-        },
+        times=_where_taken(
+            {name: {b: t[name] for b, t in times.items() if told_all and name in t} for name in nodes}, taken
+        ),
         snr_db=_where_taken(snr, taken),
         total_ms=total_ms if told_all else None,
     )
@@ -159,7 +156,7 @@ def _where_taken(
     figures: Mapping[str, Mapping[int, float]], taken: Mapping[str, frozenset[int]]
 ) -> dict[str, dict[int, float]]:
     return {
-        name: {bits: figure for bits, figure in by_bits.items() if bits in taken[name]}
+        name: {bits: figure for bits, figure in by_bits.items() if bits in (FLOAT, *taken[name])}
         for name, by_bits in figures.items()
     }
 
