@@ -1,4 +1,7 @@
-"""All candidates timed in turns in one process: every round runs each, every other round in the opposite order."""
+"""All candidates timed in turns in one process: every round runs each, every other round in the opposite order.
+
+It holds the machine's measuring lock, as jobs do: no two measurements of one machine at a time.
+"""
 
 from collections.abc import Sequence
 
@@ -11,6 +14,8 @@ from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.timing.disturbance import Watch
 from worker.compression.measure.timing.interleaved import fast_times, time_in_turns
 from worker.compression.measure.timing.latency import warm_up_ms
+from worker.compression.measure.timing.lock import measuring
+from worker.compression.progress import Silent
 
 ROUNDS = 21
 ROUND_MS = 20.0
@@ -22,11 +27,11 @@ def timed(networks: Sequence[Network], samples: Samples, batch: int) -> npt.NDAr
     """Milliseconds of each round and network, float64 [ROUNDS, networks]."""
     feed, _ = benchmark_feed(networks[0].inputs, batch, {}, samples, seed=0)
     feeds = [network.fit(feed) for network in networks]
-    watch = Watch(networks[0].threads)
-    runs = [_runs(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
-    return np.stack(
-        [fast_times(times) for times in time_in_turns(networks, feeds, runs, ROUNDS, watch).times], axis=1
-    )
+    with measuring(Silent()):
+        watch = Watch(networks[0].threads)
+        runs = [_runs(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
+        times = time_in_turns(networks, feeds, runs, ROUNDS, watch).times
+    return np.stack([fast_times(each) for each in times], axis=1)
 
 
 def _runs(network: Network, feed: Feed) -> int:
