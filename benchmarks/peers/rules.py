@@ -13,6 +13,7 @@ import numpy.typing as npt
 from benchmarks.peers.candidates import FASTEST, NNCF, QUALITY, STATIC, Candidate
 from benchmarks.peers.quality import Quality, better
 from worker.compression.measure.quality.bootstrap import median_interval
+from worker.compression.measure.timing.interleaved import SESSIONS
 
 FASTER, LONGER = 1.03, 1.20
 
@@ -96,6 +97,7 @@ def _undominated(one: Measured, peers: list[Measured], batch: int) -> Finding:
 
 
 def faster(one: Measured, other: Measured, batch: int) -> tuple[float, float, float]:
-    """How many times as fast `one` is as `other`, with bounds: medians over the rounds."""
+    """How many times as fast `one` is as `other`: the median over the rounds, bounds over the runtime's sessions."""
     ratios = other.times[batch] / one.times[batch]
-    return (float(np.median(ratios)), *median_interval(ratios, 0))
+    sessions = np.arange(len(ratios)) * SESSIONS // len(ratios)
+    return (float(np.median(ratios)), *median_interval(ratios, 0, sessions))

@@ -205,6 +205,7 @@ def latency(batch_size: int, threads: int) -> Latency:
         candidate_throughput=4000.0,
         speedup=2.0,
         speedup_interval=(1.95, 2.05),
+        sessions=5,
         speedup_per_round=[2.0] * 15,
         control_per_round=[1.0] * 15,
         others_share=0.01,

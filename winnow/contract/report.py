@@ -65,7 +65,12 @@ class Latency(ResponseModel):
         description="How many times as fast the result is: the median over undisturbed rounds; null where untold."
     )
     speedup_interval: Interval | None = Field(
-        description="95 % interval of `speedup`, from resampling the rounds; null where untold."
+        description="95 % interval of `speedup`, from resampling the sessions; null where untold."
+    )
+    sessions: int = Field(
+        default=1,
+        description="How often both models were loaded for it: two sessions of one file differ by some 2 %. With fewer "
+        "than three the interval is that of the rounds alone.",
     )
     speedup_per_round: list[float] = Field(description="How many times as fast it was in each round.")
     control_per_round: list[float] = Field(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 
 import numpy as np
@@ -35,19 +36,29 @@ class Network:
         """`batch_axes`: of the model that this one was made from; operators of ONNX Runtime's own hide them."""
         self.role, self.threads, self.target = role, threads, target
         self.file: Final = model
-        try:
-            self._executable = opener(target)(model, threads)
-        except TargetUnavailable as error:
-            raise Refusal("target_unavailable", str(error), field="target") from error
-        except Exception as error:  # the runtimes' own errors have no common base
-            raise self._refusal("could not be loaded", error) from error
+        self.load()
         self.batch_axes = batch_axes_of(model) if batch_axes is None else batch_axes
         interface = interface_of(model, self.batch_axes)
         self.inputs = interface.inputs
         self.outputs = [output.name for output in interface.outputs if _numeric(output)]
         self.other_outputs = [output.name for output in interface.outputs if not _numeric(output)]
+
+    def load(self) -> None:
+        """Load the file, again after `unload`. Raises `target_unavailable`, `model_does_not_run`."""
+        begun = perf_counter()
+        try:
+            self._executable = opener(self.target)(self.file, self.threads)
+        except TargetUnavailable as error:
+            raise Refusal("target_unavailable", str(error), field="target") from error
+        except Exception as error:  # the runtimes' own errors have no common base
+            raise self._refusal("could not be loaded", error) from error
+        self.load_seconds = perf_counter() - begun
         self.run_all = partial(self._executable.run, None)
         """Runs once and returns all outputs as the runtime does: what is timed."""
+
+    def unload(self) -> None:
+        """Give the memory back; it runs no more until it is loaded again."""
+        del self._executable, self.run_all
 
     @property
     def provider(self) -> str:

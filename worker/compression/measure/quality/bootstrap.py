@@ -29,11 +29,29 @@ MAX_BLOCK_CELLS = 8_000_000
 """Of the weights that are drawn at once."""
 
 
-def median_interval(values: npt.ArrayLike, seed: int) -> Interval:
-    """Compute the interval of the median of `values` [n]."""
-    x = np.asarray(values, np.float64)
-    drawn = x[np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))]
-    return interval(np.median(drawn, axis=1), float(np.median(x)))
+MIN_CLUSTERS = 3
+"""Fewer tell nothing of how clusters differ."""
+
+
+def median_interval(values: npt.ArrayLike, seed: int, clusters: npt.ArrayLike | None = None) -> Interval:
+    """Compute the interval of the median of `values` [n], drawing single values, or whole clusters where the numbers of
+    at least three are given, [n] (Field and Welsh, Bootstrapping clustered data, 2007)."""
+    x, random = np.asarray(values, np.float64), np.random.default_rng(seed)
+    numbers, cluster_of = np.unique(np.arange(len(x)) if clusters is None else clusters, return_inverse=True)
+    if len(numbers) < MIN_CLUSTERS:
+        numbers, cluster_of = np.arange(len(x)), np.arange(len(x))
+    drawn = random.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), RESAMPLES)
+    return interval(_medians(x, drawn[:, cluster_of]), float(np.median(x)))
+
+
+def _medians(x: Array, counts: npt.NDArray[np.int64]) -> Array:
+    """Of `x` [n], each as often as `counts` [draws, n] says."""
+    order = np.argsort(x)
+    passed = np.cumsum(counts[:, order], axis=1)
+    half = passed[:, -1:] / 2
+    low, high = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
+    medians: Array = (x[order][low] + x[order][high]) / 2
+    return medians
 
 
 def paired_intervals(

@@ -33,6 +33,22 @@ def test_the_interval_contains_the_median(values: list[float], seed: int) -> Non
 
 
 @settings(deadline=None)
+@given(st.lists(st.tuples(numbers, st.integers(0, 4)), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
+def test_the_interval_over_clusters_contains_the_median(values: list[tuple[float, int]], seed: int) -> None:
+    x, clusters = zip(*values, strict=True)
+    low, high = median_interval(x, seed, clusters)
+    assert min(x) <= low <= np.median(x) <= high <= max(x)
+
+
+def test_clusters_that_differ_widen_the_interval() -> None:
+    """Ten equal values in each of five: drawn singly the median hardly moves."""
+    values, clusters = np.repeat(np.arange(5.0), 10), np.repeat(np.arange(5), 10)
+    low, high = median_interval(values, 0)
+    wide_low, wide_high = median_interval(values, 0, clusters)
+    assert wide_low < low <= high < wide_high
+
+
+@settings(deadline=None)
 @given(pairs, st.integers(0, 2**32 - 1))
 def test_the_intervals_contain_means_and_difference(values: list[tuple[float, float]], seed: int) -> None:
     first, second = np.mean(values, axis=0)

@@ -29,6 +29,7 @@ def latency(speedup: float, low: float, high: float) -> Latency:
         candidate_throughput=1000.0,
         speedup=speedup,
         speedup_interval=(low, high),
+        sessions=1,
         speedup_per_round=[speedup],
         control_per_round=[1.0],
         others_share=0.01,
