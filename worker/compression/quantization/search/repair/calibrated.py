@@ -9,6 +9,7 @@ from worker.compression.quantization.integer.static_preparation import StaticSet
 from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.smoothquant import smooth
 from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.repair.apart import keep_sentinels_apart
 from worker.compression.quantization.search.repair.float_layers import costs_of, leave_layers_in_float
 from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repair import repair
@@ -45,9 +46,13 @@ def calibrate(
         static.spared.marked = marked_values(static.model)
     static.observe(report_progress)
     judge = Judge(context, static.samples, comparer)
-    repairs = repair(static, judge) if settings.repair else []
+    repairs = keep_sentinels_apart(static, judge) if settings.repair else []
+    static.corrects_biases = settings.bias_correction
     if settings.bias_correction:
         static.means = static.channel_means()
+    if settings.repair:
+        repairs += repair(static, judge)
+    if settings.bias_correction:
         details["biases_corrected"] = len(static.means)
     if settings.repair and enough_db is not None and not judge.saw_good:
         repairs += _sensitive_layers(static, judge, enough_db, context)
