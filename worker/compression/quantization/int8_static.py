@@ -16,6 +16,7 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
 from worker.compression.progress import Progress, Within
 from worker.compression.quantization.integer.eligibility import WANTED
+from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
@@ -65,7 +66,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
         static, settings, context, next(parts), enough_db=_enough_db(step, samples, context)
     )
     result.details.update(samples=len(samples), seed=context.seed, **calibration.details)
-    result.details.update(as_details(calibration.repairs))
+    result.details.update(as_details(calibration.repairs), **rules_that_held(static))
     result.notes.extend([*static.unvarying(), *sentences(calibration.repairs)])
     if static.unreached or static.spared.float_nodes:
         layers = static.decisions()

@@ -7,6 +7,7 @@ of layers left in float, and the most sensitive layers left in float.
 from dataclasses import dataclass, field
 
 from worker.compression.progress import Within
+from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.search.acceptance import Acceptance
 from worker.compression.quantization.search.exclusion import exclude_sensitive
 from worker.compression.quantization.search.int8.calibrations import PROGRESS, Calibrated, Calibrator
@@ -76,7 +77,8 @@ def best_of(calibrations: list[Calibrated]) -> Calibrated:
 
 def report_of(calibrated: Calibrated) -> dict[str, object]:
     """What the report has of a calibration."""
-    return {**as_details(calibrated.repairs), "target": calibrated.target}
+    repairs, rules = as_details(calibrated.repairs), rules_that_held(calibrated.static)
+    return {**repairs, **rules, "target": calibrated.target}
 
 
 def notes_of(calibrated: Calibrated) -> list[str]:
