@@ -21,6 +21,7 @@ from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
 from worker.compression.quantization.search.exclusion import Exclusion, exclude_sensitive
+from worker.compression.quantization.search.float_costs import costs_of
 from worker.compression.quantization.search.output_error import OutputComparer, job_comparer
 from worker.compression.quantization.search.repair.calibrated import calibrate
 from worker.compression.quantization.search.repair.repairs import as_details, sentences
@@ -125,6 +126,7 @@ def _without_sensitive(
         output_error,
         accepts,
         lambda: measure_gains(static, feed, context),
+        costs_of(static.model, context.shapes).of,
         report_progress,
     )
     layers = static.decisions(excluded.reasons)
@@ -145,8 +147,7 @@ def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
     return {
         "asked_on_calibration_data": required,
         "found_on_calibration_data": excluded.quality.as_report(),
-        "sensitivity": [layer.as_report() for layer in excluded.ranked],
-        "exclusions": excluded.steps,
+        **excluded.as_report(),
     }
 
 

@@ -8,9 +8,10 @@ from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings
 from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.smoothquant import smooth
+from worker.compression.quantization.search.float_costs import costs_of
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.repair.apart import keep_sentinels_apart
-from worker.compression.quantization.search.repair.float_layers import costs_of, leave_layers_in_float
+from worker.compression.quantization.search.repair.float_layers import leave_layers_in_float
 from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repair import repair
 from worker.compression.quantization.search.repair.repairs import Repair

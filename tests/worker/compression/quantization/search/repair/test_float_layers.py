@@ -13,7 +13,7 @@ from tests.support.small_nets import run, samples, snr_db
 from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
-from worker.compression.quantization.search.repair.float_layers import Costs
+from worker.compression.quantization.search.float_costs import Costs
 from worker.compression.steps.context import Context, StepResult
 
 
