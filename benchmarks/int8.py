@@ -138,7 +138,8 @@ def _told(details: dict[str, Any], changed: int, candidates: int) -> str:
     if "chosen" in details:
         told = f"{details['chosen']} ({told}) of {len(details['candidates'])}"
     if details.get("exclusions"):
-        left = [name for step in details["exclusions"] for name in step["layers"]]
+        back = details.get("taken_back", [])
+        left = [name for step in details["exclusions"] for name in step["layers"] if name not in back]
         told += f"; float: {', '.join(left[:6])}{', …' if len(left) > 6 else ''}"
     return told
 

@@ -299,3 +299,40 @@ def cancelling_net(likeness: float = 64, *, wide: bool = True) -> ir.Model:
             ),
         },
     )
+
+
+def separable_net(blocks: int = 3, spread: float = 8) -> ir.Model:
+    """Depthwise separable blocks, whose channels differ from their median by `spread` each way: no value is as uneven
+    as in the networks above, and all together ruin the outputs. All that depthwise convolutions read is positive, so
+    that what rounding does to their weights has a mean."""
+    rng = np.random.default_rng(17)
+    width, weights = 16, dict[str, Any]()
+
+    def gains() -> Any:
+        return rng.permutation(np.geomspace(1 / spread, spread, width)).astype(np.float32)
+
+    def column(numbers: Any) -> Any:
+        return numbers[:, None, None, None]
+
+    before = gains()
+    weights |= {"w": _normal(rng, width, 3, 3, 3) * column(before), "b": np.abs(_normal(rng, width)) * before}
+    lines = ["[stem] c = Conv <pads=[1, 1, 1, 1]> (image, w, b)", "[relu] x0 = Relu (c)"]
+    for n in range(blocks):
+        middle, after, mixing = gains(), gains(), _normal(rng, width, width, 1, 1)
+        mixing -= mixing.mean(1, keepdims=True)
+        weights |= {
+            f"d{n}": rng.uniform(0.1, 0.2, (width, 1, 3, 3)).astype(np.float32) * column(middle / before),
+            f"e{n}": np.abs(_normal(rng, width)) * middle,
+            f"p{n}": 1.5 * mixing * column(after) / middle[:, None, None],
+            f"q{n}": 2 * np.abs(_normal(rng, width)) * after,
+        }
+        lines += [
+            f"[depthwise{n}] y{n} = Conv <pads=[1, 1, 1, 1], group={width}> (x{n}, d{n}, e{n})",
+            f"[relu_a{n}] a{n} = Relu (y{n})",
+            f"[pointwise{n}] z{n} = Conv (a{n}, p{n}, q{n})",
+            f"[relu_b{n}] x{n + 1} = Relu (z{n})",
+        ]
+        before = after
+    weights["head"] = _normal(rng, 6, width, 1, 1) / before[:, None, None]
+    body = "\n".join([*lines, f"[head_out] y = Conv (x{blocks}, head)"])
+    return model(f"(float[N,3,8,8] image) => (float[N,6,8,8] y) {{\n{body}\n}}", weights)

@@ -16,10 +16,12 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
 from worker.compression.progress import Progress, Within
 from worker.compression.quantization.integer.eligibility import WANTED
+from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
 from worker.compression.quantization.search.exclusion import Exclusion, exclude_sensitive
+from worker.compression.quantization.search.float_costs import costs_of
 from worker.compression.quantization.search.output_error import OutputComparer, job_comparer
 from worker.compression.quantization.search.repair.calibrated import calibrate
 from worker.compression.quantization.search.repair.repairs import as_details, sentences
@@ -65,7 +67,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
         static, settings, context, next(parts), enough_db=_enough_db(step, samples, context)
     )
     result.details.update(samples=len(samples), seed=context.seed, **calibration.details)
-    result.details.update(as_details(calibration.repairs))
+    result.details.update(as_details(calibration.repairs), **rules_that_held(static))
     result.notes.extend([*static.unvarying(), *sentences(calibration.repairs)])
     if static.unreached or static.spared.float_nodes:
         layers = static.decisions()
@@ -124,6 +126,7 @@ def _without_sensitive(
         output_error,
         accepts,
         lambda: measure_gains(static, feed, context),
+        costs_of(static.model, context.shapes).of,
         report_progress,
     )
     layers = static.decisions(excluded.reasons)
@@ -144,8 +147,7 @@ def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
     return {
         "asked_on_calibration_data": required,
         "found_on_calibration_data": excluded.quality.as_report(),
-        "sensitivity": [layer.as_report() for layer in excluded.ranked],
-        "exclusions": excluded.steps,
+        **excluded.as_report(),
     }
 
 

@@ -18,6 +18,7 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.progress import Within
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, four_bits_lacking
+from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
 from worker.compression.quantization.search.mixed_precision.bit_allocation import (
@@ -46,6 +47,8 @@ WANTED = "Conv, Gemm or MatMul with a float32 weight"
 MAX_COMPARED_SAMPLES = 64
 """On which the whole model is judged."""
 NOT_MEASURED: Final = LayerCosts({}, {}, {}, {}, None)
+REPORTED: Final = ("repairs", "float_operators")
+"""Of the details, where anything is quantized."""
 FOR_OTHERS: Final = "stays float: others cost less for the budget"
 ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {MEASURED_ANEW_NOTE}."
 UNTOLD: Final = (
@@ -72,7 +75,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     result = step_result(static.model, static.selection().layers, WANTED, notes)
     repairs = calibrate(static, settings, context, Within(context.progress, 0, 0.2).advance).repairs
     result.details["layers"] = report_rows(static.selection().layers)
-    result.details.update(as_details(repairs))
+    reported = as_details(repairs) | rules_that_held(static)
+    result.details.update(reported)
     result.notes.extend([*static.unvarying(), *sentences(repairs)])
     if step.bits is not None:
         return _as_named(original, static, result, step.bits, context)
@@ -106,7 +110,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     quality = output_error(quantized)
     target = _target(step, speedup, ratio, quality)
     details: dict[str, Any] = {
-        **(as_details(repairs) if chosen else {}),
+        **(reported if chosen else {}),
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
@@ -141,7 +145,7 @@ def _as_named(
         raise Refusal("invalid_request", detail, field="recipe.steps.bits")
     quantized = _quantized(static, chosen) if chosen else original
     details = {
-        **{name: rows for name, rows in result.details.items() if name == "repairs" and chosen},
+        **{name: rows for name, rows in result.details.items() if name in REPORTED and chosen},
         "samples": len(static.samples),
         "seed": context.seed,
         "size_ratio": round(context.file_bytes(quantized) / context.file_bytes(original), 4),

@@ -40,8 +40,8 @@ class Static:
 
     By the name of a layer, where they were measured: `means` of its input channels, which its bias is corrected with,
     and its weights as `rounded` by learning. By the name of a value, the `distributions` that ranges come from. With
-    `embeddings`, their tables are quantized too. `spared` says what stays float so that nothing collapses. `shared`
-    has what other trials measured.
+    `embeddings`, their tables are quantized too, with `corrects_biases` means are wanted of any form of the graph.
+    `spared` says what stays float so that nothing collapses. `shared` has what other trials measured.
     """
 
     edit: GraphEdit
@@ -51,6 +51,7 @@ class Static:
     percentile: float = 99.99
     target: Target = field(default_factory=lambda: TARGETS["cpu_vnni"])
     embeddings: bool = False
+    corrects_biases: bool = False
     means: dict[str, Array] = field(default_factory=dict)
     rounded: dict[str, Array] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)
@@ -102,6 +103,8 @@ class Static:
         """Take over the graph of another form, and what was measured of it."""
         self.edit, self.spared, self.means = other.edit, other.spared, other.means
         self.distributions, self._ranges = other.distributions, other._ranges
+        if self.corrects_biases and not self.means:
+            self.means = self.channel_means()
 
     def unvarying(self) -> list[str]:
         """Name the values which never changed in a note, where there are such."""

@@ -1,14 +1,17 @@
 """Leaves the most sensitive layers in float until what is required holds: `exclude: "auto"`.
 
-The layers are ranked once, each by what quantizing it alone costs; then the worst are left out, one by one at first,
-then twice as many each time, and everything is measured again after each; of the last ones only as many as it takes.
-No layer is left out when all of them together meet it; then the ranking is only told, as far as it comes in
-`TOLD_SECONDS`.
+The layers are ranked once, each by what quantizing it alone costs,
+
+    n_l / max(MACs_l, bytes_l)     n_l its noise at the outputs, over what 8 bits save of it
+
+then the worst are left out, one by one at first, then twice as many each time, and everything is measured again after
+each; of the last ones only as many as it takes. What turns out not to be needed goes back to integers. No layer is left
+out when all of them together meet it; then the ranking is only told, as far as it comes in `MAX_REPORT_SECONDS`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.acceptance import Acceptance
@@ -22,18 +25,27 @@ from worker.compression.quantization.search.sensitivity import (
 
 MAX_SINGLE_EXCLUSIONS = 8
 """Layers left out singly, before it goes by twice as many."""
+LEAST_SHARE: Final = 0.001
+"""Of what all layers cost: cheaper ones are not worth a try to take them back."""
 
 
 @dataclass(frozen=True)
 class Exclusion:
     """`reasons` says why each excluded layer stays float; `quality` is the result without them, `met` whether it
-    suffices."""
+    suffices. `taken_back` were excluded in between."""
 
     reasons: dict[str, str]
     quality: OutputQuality
     met: bool
     ranked: list[Sensitivity] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
+    taken_back: list[str] = field(default_factory=list)
+
+    def as_report(self) -> dict[str, Any]:
+        """Make the fields of a report."""
+        back = {"taken_back": self.taken_back} if self.taken_back else {}
+        ranked = [layer.as_report() for layer in self.ranked]
+        return {"sensitivity": ranked, "exclusions": self.steps, **back}
 
 
 def exclude_sensitive(
@@ -41,9 +53,11 @@ def exclude_sensitive(
     output_error: OutputComparer,
     accepts: Acceptance,
     gains: Callable[[], dict[str, Gain]],
+    macs: Mapping[str, int],
     report_progress: Callable[[float], None],
 ) -> Exclusion:
-    """Exclude the fewest of the worst layers. At least one layer stays quantized, whether that suffices or not."""
+    """Exclude the cheapest of the worst layers; `macs` are theirs, by name. At least one layer stays quantized, whether
+    that suffices or not."""
     quality = output_error(static.quantized())
     if accepts(quality):
         ranking = rank_by_sensitivity(static, output_error, gains(), report_progress, MAX_REPORT_SECONDS)
@@ -51,15 +65,51 @@ def exclude_sensitive(
     ranking = rank_by_sensitivity(static, output_error, gains(), report_progress)
     reasons: dict[str, str] = {}
     steps: list[dict[str, Any]] = []
-    for group in _groups(_dispensable(static, ranking)):
+    for group in _groups(_dispensable(static, by_price(ranking, macs))):
         before, quality = quality, _without(static, output_error, reasons, group)
         if accepts(quality):
             group, quality = _shortest(static, output_error, accepts, reasons, group, quality)
         reasons |= _reasons(group)
         steps.append(_step_report(group, before, quality))
         if accepts(quality):
-            return Exclusion(reasons, quality, True, ranking, steps)
+            fewer, quality = _fewest(static, output_error, accepts, reasons, quality, ranking, macs)
+            back = [name for name in reasons if name not in fewer]
+            return Exclusion(fewer, quality, True, ranking, steps, back)
     return Exclusion(reasons, quality, False, ranking, steps)
+
+
+def by_price(ranking: Iterable[Sensitivity], macs: Mapping[str, int]) -> list[Sensitivity]:
+    """List first what loses most for what its 8 bits save."""
+
+    def price(layer: Sensitivity) -> float:
+        noise: float = 10 ** (-layer.quality.snr_db / 10)
+        return noise / max(1, _saved(layer, macs))
+
+    return sorted(ranking, key=lambda layer: -price(layer))
+
+
+def _saved(layer: Sensitivity, macs: Mapping[str, int]) -> int:
+    """Multiply-accumulates, or bytes where these are more, as of a table."""
+    return max(macs.get(layer.name, 0), layer.gain.bytes)
+
+
+def _fewest(
+    static: Static,
+    output_error: OutputComparer,
+    accepts: Acceptance,
+    reasons: dict[str, str],
+    quality: OutputQuality,
+    ranking: Iterable[Sensitivity],
+    macs: Mapping[str, int],
+) -> tuple[dict[str, str], OutputQuality]:
+    """Quantize again, the dearest first, what the others do without; with what that leaves."""
+    saved = {layer.name: _saved(layer, macs) for layer in ranking}
+    least = LEAST_SHARE * sum(saved.values())
+    for name in sorted(reasons, key=lambda name: -saved[name]):
+        fewer = {other: why for other, why in reasons.items() if other != name}
+        if fewer and saved[name] >= least and accepts(tried := output_error(static.quantized(fewer))):
+            reasons, quality = fewer, tried
+    return reasons, quality
 
 
 def _dispensable(static: Static, ranking: list[Sensitivity]) -> list[Sensitivity]:

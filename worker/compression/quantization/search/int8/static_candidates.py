@@ -7,8 +7,10 @@ of layers left in float, and the most sensitive layers left in float.
 from dataclasses import dataclass, field
 
 from worker.compression.progress import Within
+from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.search.acceptance import Acceptance
 from worker.compression.quantization.search.exclusion import exclude_sensitive
+from worker.compression.quantization.search.float_costs import costs_of
 from worker.compression.quantization.search.int8.calibrations import PROGRESS, Calibrated, Calibrator
 from worker.compression.quantization.search.int8.candidates import (
     AROUND_ZERO,
@@ -53,7 +55,8 @@ def static_candidates(calibrator: Calibrator, accepts: Acceptance) -> StaticCand
         candidates.append(static(base, name, signs=SIGNS[name]))
     candidates += partly_static(base, gains)
     part = Within(context.progress, PROGRESS, 2 * PROGRESS)
-    excluded = exclude_sensitive(base, calibrator.output_error, accepts, lambda: gains, part.advance)
+    macs = costs_of(base.model, context.shapes).of
+    excluded = exclude_sensitive(base, calibrator.output_error, accepts, lambda: gains, macs, part.advance)
     if excluded.reasons:
         candidates.append(static(base, WITHOUT_SENSITIVE, excluded.reasons))
         both = slower(gains) | excluded.reasons
@@ -63,8 +66,7 @@ def static_candidates(calibrator: Calibrator, accepts: Acceptance) -> StaticCand
     details: dict[str, object] = {
         **report_of(best),
         "calibrations": {name: quality.as_report() for name, quality in by_name.items()},
-        "sensitivity": [layer.as_report() for layer in excluded.ranked],
-        "exclusions": excluded.steps,
+        **excluded.as_report(),
     }
     return StaticCandidates(candidates, details, notes_of(best))
 
@@ -76,7 +78,8 @@ def best_of(calibrations: list[Calibrated]) -> Calibrated:
 
 def report_of(calibrated: Calibrated) -> dict[str, object]:
     """What the report has of a calibration."""
-    return {**as_details(calibrated.repairs), "target": calibrated.target}
+    repairs, rules = as_details(calibrated.repairs), rules_that_held(calibrated.static)
+    return {**repairs, **rules, "target": calibrated.target}
 
 
 def notes_of(calibrated: Calibrated) -> list[str]:

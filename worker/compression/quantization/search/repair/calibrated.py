@@ -8,9 +8,11 @@ from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings
 from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.smoothquant import smooth
+from worker.compression.quantization.search.float_costs import costs_of
 from worker.compression.quantization.search.output_error import OutputComparer
-from worker.compression.quantization.search.repair.float_layers import costs_of, leave_layers_in_float
-from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
+from worker.compression.quantization.search.repair.apart import keep_sentinels_apart
+from worker.compression.quantization.search.repair.float_layers import leave_layers_in_float
+from worker.compression.quantization.search.repair.judge import GOOD_DB, MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repair import repair
 from worker.compression.quantization.search.repair.repairs import Repair
 from worker.compression.quantization.search.repair.sentinels import marked_values
@@ -45,11 +47,15 @@ def calibrate(
         static.spared.marked = marked_values(static.model)
     static.observe(report_progress)
     judge = Judge(context, static.samples, comparer)
-    repairs = repair(static, judge) if settings.repair else []
+    repairs = keep_sentinels_apart(static, judge) if settings.repair else []
+    static.corrects_biases = settings.bias_correction
     if settings.bias_correction:
         static.means = static.channel_means()
+    if settings.repair:
+        repairs += repair(static, judge)
+    if settings.bias_correction:
         details["biases_corrected"] = len(static.means)
-    if settings.repair and enough_db is not None and not judge.saw_good:
+    if settings.repair and enough_db is not None and not (judge.saw_good and enough_db < GOOD_DB):
         repairs += _sensitive_layers(static, judge, enough_db, context)
     return Calibration(details, repairs, judge.saw_good)
 

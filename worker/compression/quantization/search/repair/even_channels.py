@@ -10,7 +10,13 @@ from worker.compression.quantization.preparation.scale_groups.even_out import ev
 from worker.compression.quantization.preparation.scale_groups.rules import label_channels
 from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repairs import Repair
-from worker.compression.quantization.search.repair.uneven import Uneven, see_channels
+from worker.compression.quantization.search.repair.uneven import (
+    A_LITTLE,
+    SCALED_SAMPLES,
+    Uneven,
+    see_channels,
+    uneven_values,
+)
 
 FOLDED = "evened out by scales in the weights around"
 PUT_IN = "evened out by scales in the weights around, and a Mul where there were none"
@@ -39,9 +45,10 @@ def even_channels(
     if best is None:
         return []
     evened, after, remedy = best
+    causes = uneven or uneven_values(static, see_channels(static, label_channels(static.edit)), A_LITTLE)
     evened.observe(lambda _: None)
     static.become(evened)
-    return [Repair("channels", str(uneven[0].value.name), _cause(uneven), remedy, before, after)]
+    return [Repair("channels", str(causes[0].value.name), _cause(causes), remedy, before, after)]
 
 
 def _cause(uneven: Sequence[Uneven]) -> str:
@@ -53,9 +60,15 @@ def folded(_: Static, uneven: Sequence[Uneven]) -> Iterator[Try]:
     """All that is uneven; the joins alone."""
     names = {str(each.value.name) for each in uneven}
     joins = {str(each.value.name) for each in uneven if each.joins}
-    yield names, frozenset(), FOLDED
+    if names:
+        yield names, frozenset(), FOLDED
     if joins and joins != names:
         yield joins, frozenset(), FOLDED
+
+
+def everywhere(static: Static, _: Sequence[Uneven]) -> Iterator[Try]:
+    """Every value, as cross-layer equalisation does: what is a little uneven in many places adds up."""
+    yield {str(value.name) for value in static.selection().values}, frozenset(), FOLDED
 
 
 def put_in(static: Static, uneven: Sequence[Uneven]) -> Iterator[Try]:
@@ -90,7 +103,7 @@ def _evened(static: Static, names: Collection[str], cuts: Cuts) -> Static | None
     edit = static.edit.on_clone()
     labels = label_channels(edit, cuts)
     evened = replace(static, edit=edit, distributions={}, means={}, spared=static.spared.copy(), _ranges={})
-    seen = see_channels(evened, labels)
+    seen = see_channels(evened, labels, SCALED_SAMPLES)
     factors = factors_of(labels, seen, {value for value in seen if value.name in names})
     if not factors:
         return None

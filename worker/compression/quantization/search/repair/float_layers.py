@@ -9,15 +9,13 @@ goes too. The noisiest are halved until they are known (noises of single layers 
 small: Wu et al. 2020, arXiv:2004.09602, section 5).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, log10
 from typing import Final
 
-import onnx_ir as ir
-
-from worker.compression.graph.facts.cost import layer_table
 from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.search.float_costs import Costs
 from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repairs import Repair
 from worker.compression.quantization.search.sensitivity import MAX_SINGLE_LAYER_SAMPLES, all_but
@@ -26,21 +24,6 @@ MAX_SHARE: Final = 1 / 3
 """Of the model's multiply-accumulates in float: more, and little of the speed is left."""
 FIRST_STRETCHES: Final = 8
 MAX_HALVED: Final = 8
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Of each layer by its name, in `unit`."""
-
-    of: Mapping[str, int]
-    unit: str
-
-    def together(self, layers: Iterable[str]) -> int:
-        return sum(self.of.get(name, 0) for name in layers)
-
-    def share(self, layers: Iterable[str]) -> float:
-        """Of all layers of the model, 0 to 1."""
-        return self.together(layers) / max(1, self.together(self.of))
 
 
 @dataclass(frozen=True)
@@ -59,15 +42,6 @@ class Stretch:
         first, last = self.layers[0], self.layers[-1]
         who = f"{first!r}" if first == last else f"{first!r} to {last!r}"
         return f"{who} in 8 bits, all else in float, leave {self.snr_db:.1f} dB"
-
-
-def costs_of(model: ir.Model, shapes: dict[str, list[int]]) -> Costs:
-    """Count multiply-accumulates, or weights where these are not known of all layers."""
-    rows = layer_table(model, shapes)
-    known = {row.name: row.macs for row in rows if row.macs is not None}
-    if len(known) == len(rows):
-        return Costs(known, "multiply-accumulates")
-    return Costs({row.name: row.parameters for row in rows}, "weights")
 
 
 def leave_layers_in_float(static: Static, judge: Judge, enough_db: float, costs: Costs) -> list[Repair]:
@@ -125,7 +99,8 @@ def _fewest(
                 break
     if not tried:
         return [], -1e9
-    floor = min(enough_db, max(reached for _, reached in tried) - MIN_GAIN_DB)
+    best = max(reached for _, reached in tried)
+    floor = enough_db if best >= enough_db else best - MIN_GAIN_DB
     chosen, after = next((taken, reached) for taken, reached in tried if reached >= floor)
     for stretch in sorted(chosen, key=lambda stretch: -costs.share(stretch.layers)):
         fewer = [each for each in chosen if each is not stretch]

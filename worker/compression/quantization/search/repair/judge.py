@@ -35,11 +35,12 @@ class Judge:
         self.saw_good = False
         self._forms: dict[int, tuple[GraphEdit, Static]] = {}
 
-    def is_good(self, static: Static) -> bool:
-        """Whether the outputs are `GOOD_DB` above their error as far as a few samples say. Raises what
-        `OutputComparer` raises."""
-        self.saw_good = self.glanced_db(static) >= GOOD_DB
-        return self.saw_good
+    def is_good(self, static: Static, enough_db: float = GOOD_DB) -> bool:
+        """Whether the outputs are so far above their error as far as a few samples say. Raises what `OutputComparer`
+        raises."""
+        glanced = self.glanced_db(static)
+        self.saw_good = glanced >= GOOD_DB
+        return glanced >= enough_db
 
     def glanced_db(self, static: Static) -> float:
         """Compare a few samples only, by the ranges that the model has. Raises what `OutputComparer` raises."""
@@ -62,14 +63,14 @@ class Judge:
         return OutputComparer(static.model, samples, context.scratch, target=context.target, apart=True)
 
     def _form(self, static: Static) -> Static:
-        """With ranges, and means for its biases where the model has some, of those samples alone that nothing is judged
-        on; measured once for each graph."""
+        """With ranges, and means where biases are corrected, of those samples alone that nothing is judged on; measured
+        once for each graph."""
         edit, form = self._forms.get(id(static.edit), (None, None))
         if edit is None or form is None:
             form = replace(static, samples=self._measured, distributions={}, means={}, _ranges={})
             self._forms[id(static.edit)] = static.edit, form
         form.spared = static.spared
-        if static.means and not form.means:
+        if static.corrects_biases and not form.means:
             form.means = form.channel_means()
         return form
 

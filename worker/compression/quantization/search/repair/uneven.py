@@ -21,9 +21,13 @@ from worker.compression.runtime.observe import Observer
 UNEVEN_PARTS: Final = 16.0
 """4 of 8 bits are lost to the smaller ones."""
 UNEVEN_CHANNELS: Final = 32.0
-"""5 bits are lost to half of the channels. Below, as in ppocrv3-det (21) and yolox_nano (17), nothing was gained."""
+"""5 bits are lost to half of the channels."""
+A_LITTLE: Final = 4.0
+"""2 bits are: what that costs in many places together only measuring tells."""
 MAX_SAMPLES: Final = 4
 """By which channels are looked at."""
+SCALED_SAMPLES: Final = 32
+"""By which factors of channels are chosen: by four, a channel that is large on few samples takes the range of all."""
 JOINS: Final = frozenset({"Add", "Sum", "Concat"})
 
 
@@ -48,13 +52,13 @@ class Uneven:
         return f"{self.value.name!r} has a channel of range {large} among others of {small}"
 
 
-def see_channels(static: Static, labels: Labels) -> dict[ir.Value, Channels]:
+def see_channels(static: Static, labels: Labels, max_samples: int = MAX_SAMPLES) -> dict[ir.Value, Channels]:
     """Measure the channels of all that is quantized in the main graph, and of what is joined, on a few samples."""
     axes = {value: axis for value in _looked_at(static) if (axis := _axis(value, labels)) is not None}
     if not axes:
         return {}
     by_name = {str(value.name): axis for value, axis in axes.items()}
-    samples = static.samples.take(MAX_SAMPLES)
+    samples = static.samples.take(max_samples)
     seen = static.shared.once(
         "channels",
         static.model,
@@ -99,10 +103,12 @@ def _axis(value: ir.Value, labels: Labels) -> int | None:
     return 1 - len(sizes) if len(sizes) > 3 else -1
 
 
-def uneven_values(static: Static, seen: Mapping[ir.Value, Channels]) -> list[Uneven]:
-    """List them, the most uneven first. What holds sentinels has no range."""
+def uneven_values(
+    static: Static, seen: Mapping[ir.Value, Channels], least: float = UNEVEN_CHANNELS
+) -> list[Uneven]:
+    """List them, the most uneven first; `least` is the factor between channels. What holds sentinels has no range."""
     quantized = dict.fromkeys(static.selection().values)
-    values = [_of_join(value, seen) or _of_channels(value, seen) for value in quantized]
+    values = [_of_join(value, seen) or _of_channels(value, seen, least) for value in quantized]
     return sorted((each for each in values if each is not None), key=lambda each: -each.ratio)
 
 
@@ -117,9 +123,9 @@ def _of_join(value: ir.Value, seen: Mapping[ir.Value, Channels]) -> Uneven | Non
     return Uneven(value, (max(ranges), min(ranges)), joins=True)
 
 
-def _of_channels(value: ir.Value, seen: Mapping[ir.Value, Channels]) -> Uneven | None:
+def _of_channels(value: ir.Value, seen: Mapping[ir.Value, Channels], least: float) -> Uneven | None:
     largest = seen[value].largest if value in seen else np.zeros(0)
     alive = largest[largest > 0]
-    if len(alive) < 2 or alive.max() < UNEVEN_CHANNELS * np.median(alive):
+    if len(alive) < 2 or alive.max() < least * np.median(alive):
         return None
     return Uneven(value, (float(alive.max()), float(np.median(alive))), joins=False)

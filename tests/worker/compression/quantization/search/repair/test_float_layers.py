@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.collapsing_nets import cancelling_net, data_for
+from tests.support.collapsing_nets import cancelling_net, data_for, separable_net
+from tests.support.dfl_head import dfl_net, images
 from tests.support.small_nets import run, samples, snr_db
 from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
-from worker.compression.quantization.search.repair.float_layers import Costs
+from worker.compression.quantization.search.float_costs import Costs
 from worker.compression.steps.context import Context, StepResult
 
 
@@ -64,6 +65,25 @@ def test_a_signal_to_noise_that_is_required_takes_the_place_of_20_db(tmp_path: P
         quantize(cancelling_net(likeness=16), tmp_path, Requirements(min_snr_db=least)) for least in (8, None)
     ]
     assert ["repairs" in each.details for each in made] == [False, True]
+
+
+def test_what_is_required_and_can_be_reached_is_reached_with_a_decibel_to_spare(tmp_path: Path) -> None:
+    data = samples(tmp_path, dfl_net(), **images())
+    context = Context(tmp_path, 0, Silent(), data, require=Requirements(min_snr_db=33))
+    (row,) = apply(dfl_net(), Int8Static(kind="int8_static"), context).details["repairs"]
+    assert row["kind"] == "layers"
+    assert row["snr_db_before"] < 30
+    assert row["snr_db"] >= 33.99  # two digits are reported
+
+
+def test_more_than_what_counts_as_good_is_looked_for_where_it_is_required(tmp_path: Path) -> None:
+    """Evened out, the network is above 30 dB already."""
+    net = separable_net()
+    data = samples(tmp_path, net, **data_for(net))
+    context = Context(tmp_path, 0, Silent(), data, require=Requirements(min_snr_db=41))
+    rows = apply(net, Int8Static(kind="int8_static"), context).details["repairs"]
+    assert [row["kind"] for row in rows] == ["channels", "layers"]
+    assert rows[0]["snr_db"] < 41 < 42 <= rows[1]["snr_db"]
 
 
 @given(st.dictionaries(st.text(min_size=1), st.integers(0, 1 << 40), min_size=1))

@@ -1,5 +1,6 @@
 """Networks that 8 bits ruin come back, each by the repair that is made for it; others stay byte for byte the same."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from tests.support.collapsing_nets import (
     joined_net,
     norm_net,
     residual_net,
+    separable_net,
     stream_net,
 )
 from tests.support.small_nets import ops, run, samples, snr_db
@@ -105,6 +107,42 @@ def test_steps_that_choose_repair_too(kind: str, step: dict[str, Any], tmp_path:
     x = data_for(joined_net())
     assert quantize(joined_net, tmp_path, x, kind, **step).details["repairs"][0]["snr_db"] > 25
     assert "repairs" not in quantize(joined_net, tmp_path, x, kind, repair=False, **step).details
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("int8_static", {}),
+        ("int8", {"samples": 64, "candidate": "static, mse"}),
+        ("mixed_precision", {"max_size_ratio": 0.9}),
+    ],
+)
+def test_channels_that_are_a_little_uneven_everywhere_are_evened_out_together(
+    kind: str, step: dict[str, Any], tmp_path: Path
+) -> None:
+    """From below 20 dB to above 33, on samples of another seed."""
+    x, others = data_for(separable_net()), data_for(separable_net(), seed=99)
+    made = quantize(separable_net, tmp_path, x, kind, **step)
+    assert snr_db(run(separable_net(), others), run(made.model, others)) > 33
+    (row,) = made.details["repairs"]
+    assert row["kind"] == "channels"
+    assert row["snr_db_before"] < 20 < 33 < row["snr_db"]
+    factors = [float(number) for number in re.findall(r"range (\S+) among others of (\S+) ", row["cause"])[0]]
+    assert 4 <= factors[0] / factors[1] < 32
+
+
+def test_biases_are_corrected_behind_a_repair_and_before_one_is_judged(tmp_path: Path) -> None:
+    x, others = data_for(separable_net()), data_for(separable_net(), seed=99)
+    quality = {
+        (repair, correct): snr_db(
+            run(separable_net(), others),
+            run(quantize(separable_net, tmp_path, x, repair=repair, bias_correction=correct).model, others),
+        )
+        for repair in (False, True)
+        for correct in (False, True)
+    }
+    assert quality[False, True] > quality[False, False] + 1
+    assert quality[True, True] > quality[True, False] > quality[False, True]
 
 
 @settings(max_examples=8)

@@ -1,0 +1,72 @@
+"""Layers go to float by what they lose for what their 8 bits save, and come back where the others suffice."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.collapsing_nets import data_for, separable_net
+from tests.support.small_nets import samples
+from winnow.contract.recipe import Int8Static, Requirements
+from worker.compression.apply import apply
+from worker.compression.progress import Silent
+from worker.compression.quantization.search.exclusion import by_price
+from worker.compression.quantization.search.output_error import OutputQuality
+from worker.compression.quantization.search.sensitivity import Gain, Sensitivity
+from worker.compression.steps.context import Context
+
+
+def layer(name: str, snr_db: float, saved_bytes: int = 0, op: str = "Conv") -> Sensitivity:
+    return Sensitivity(name, op, OutputQuality(snr_db, 1.0), Gain(saved_bytes, None))
+
+
+def test_a_cheap_layer_goes_before_a_dear_one_that_loses_a_little_more() -> None:
+    """Three decibels more are twice the noise, for ten times the multiply-accumulates."""
+    ranking = [layer("dear", 20.0), layer("cheap", 23.0)]
+    assert [each.name for each in by_price(ranking, {"dear": 1000, "cheap": 100})] == ["cheap", "dear"]
+
+
+def test_a_table_multiplies_nothing_and_is_dear_by_its_bytes() -> None:
+    ranking = [layer("words", 20.0, 3_000_000, "Gather"), layer("product", 23.0, 3000)]
+    assert [each.name for each in by_price(ranking, {"product": 10_000})] == ["product", "words"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(-10, 120), st.integers(0, 10**9)), min_size=1, max_size=20),
+    st.integers(1, 1000),
+)
+def test_of_two_that_cost_the_same_the_one_that_loses_more_goes_first(
+    measured: list[tuple[int, int]], macs: int
+) -> None:
+    ranking = [layer(str(number), snr_db) for number, (snr_db, _) in enumerate(measured)]
+    alike = by_price(ranking, dict.fromkeys((each.name for each in ranking), macs))
+    assert [each.quality.snr_db for each in alike] == sorted(snr_db for snr_db, _ in measured)
+    by_cost = by_price(ranking, {str(number): cost for number, (_, cost) in enumerate(measured)})
+    assert sorted(each.name for each in by_cost) == sorted(each.name for each in ranking)
+
+
+def test_what_the_others_do_without_comes_back(tmp_path: Path) -> None:
+    """As two of six layers that were left out one after the other."""
+    net = separable_net()
+    step = Int8Static(kind="int8_static", exclude="auto", repair=False)
+    data = samples(tmp_path, net, **data_for(net))
+    context = Context(tmp_path, 0, Silent(), data, require=Requirements(min_snr_db=25))
+    made = apply(net, step, context)
+    tried = {name for row in made.details["exclusions"] for name in row["layers"]}
+    back = set(made.details["taken_back"])
+    assert back
+    assert back < tried
+    floats = {row["name"] for row in made.details["layers"] if not row["quantized"]}
+    assert floats == tried - back
+    assert made.details["found_on_calibration_data"]["snr_db"] >= 25
+
+
+@pytest.mark.parametrize("least", [15, 20])
+def test_nothing_comes_back_where_all_are_needed(least: float, tmp_path: Path) -> None:
+    net = separable_net()
+    step = Int8Static(kind="int8_static", exclude="auto", repair=False)
+    data = samples(tmp_path, net, **data_for(net))
+    made = apply(net, step, Context(tmp_path, 0, Silent(), data, require=Requirements(min_snr_db=least)))
+    assert "taken_back" not in made.details
+    assert len(made.details["exclusions"]) == 2
