@@ -1,6 +1,7 @@
 """ResNet-20 on CIFAR-10's JPEG images: blocks and channels together beside channels alone, 10 epochs of distillation.
 
-Settings are chosen on the last 1,000 training images, which no training saw then.
+Settings are chosen on 1,500 of the 4,000 test images, and the rows report on the other 2,500: the upload has seen the
+training images, so that a part of these chooses badly (86.3 % there was 84.7 % on the test images).
 """
 
 from collections.abc import Iterator
@@ -57,6 +58,25 @@ EQUAL: Final[dict[float, dict[str, Steps]]] = {
 another network. Channels alone end at 8 in each group, with 0.43 of it."""
 
 
+INNER: Final = {
+    "kind": "channel_pruning",
+    "target": "macs",
+    "amount": 0.35,
+    "exclude": ["node_Conv_374", "node_Conv_390", "node_Conv_403"],
+}
+"""One layer of each residual stream is kept whole, and with it the stream: only channels inside the blocks go."""
+STAGES: Final = {"relu_6": "relu_6", "relu_12": "relu_10", "relu_18": "relu_18"}
+"""What the three stages end with, by the teacher's name the student's: the last block of the second is out."""
+HALF: Final[Steps] = [
+    _blocks(2 / 7),
+    INNER,
+    {
+        **TRAINED,
+        "features": [{"teacher": one, "student": other, "weight": 10} for one, other in STAGES.items()],
+    },
+]
+
+
 def rows(folder: Path) -> Iterator[Row]:
     measured = dict[tuple[float, str], list[Report]]()
     with service(folder / "var") as winnow:
@@ -69,10 +89,10 @@ def rows(folder: Path) -> Iterator[Row]:
                 ]
                 measured[share, name] = reports
                 yield Row("images", f"{name}, latency {share}", "", _measured(reports), True)
+        yield _half([reported(winnow, model, HALF, dataset, parts, seed=seed) for seed in SEEDS])
     drops = {key: mean_drop(reports)[0] for key, reports in measured.items()}
     better = sum(drops[share, TOGETHER] <= drops[share, ALONE] for share in EQUAL)
     yield Row("images", f"{TOGETHER} at least as good", "at one of both", f"at {better}", better > 0)
-    yield _half(measured[0.5, TOGETHER])
 
 
 def _half(reports: list[Report]) -> Row:
@@ -80,7 +100,7 @@ def _half(reports: list[Report]) -> Row:
     macs = max(report.macs.ratio or 1.0 for report in reports if report.macs is not None)
     return Row(
         "images",
-        f"{TOGETHER}, half the MACs",
+        f"{TOGETHER}, half the MACs: {listed(reports)} %",
         f"≥ {100 * LEAST_TOP1} % at {MOST_LATENCY} of the latency",
         f"{100 * top1:.2f} % at {latency:.3f}, {macs:.3f} of the MACs",
         bool(top1 >= LEAST_TOP1 and latency <= MOST_LATENCY and macs <= MOST_MACS),
@@ -96,10 +116,8 @@ def cifar(winnow: Client, folder: Path) -> tuple[str, Rows]:
         "targets": {"array": "y"},
         "augment": ["horizontal_flip", "padded_crop"],
     }
-    if CHOOSING:
-        parts = {"training": (0, 9_000), "evaluation": (9_000, 10_000)}
-    else:
-        parts = {"training": (0, 10_000), "evaluation": (10_000, 14_000)}
+    judged = (10_000, 11_500) if CHOOSING else (11_500, 14_000)
+    parts = {"training": (0, 10_000), "evaluation": judged}
     return uploaded(winnow, folder, arrays, declared), {"calibration": (0, 512), **parts}
 
 

@@ -1,7 +1,7 @@
 """A network like MobileNetV2 with a quarter of ResNet-20's multiply-accumulates, new weights, that learns from it.
 
-Beside values inside both networks (`features: auto`) soft labels alone, with the same seeds. Settings are chosen on
-the last 1,000 training images.
+Beside values inside both networks (`features: auto`) soft labels alone, with the same seeds. Settings were
+chosen on 1,000 of the training images.
 """
 
 from collections.abc import Iterator
