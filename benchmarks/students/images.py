@@ -67,8 +67,11 @@ INNER: Final = {
 """One layer of each residual stream is kept whole, and with it the stream: only channels inside the blocks go."""
 STAGES: Final = {"relu_6": "relu_6", "relu_12": "relu_10", "relu_18": "relu_18"}
 """What the three stages end with, by the teacher's name the student's: the last block of the second is out."""
+STAYING: Final = ["node_Conv_380", "node_Conv_384", "node_Conv_393", "node_Conv_406", "node_Conv_410"]
+"""A layer of each block that stays, so that both others go: by leave_one_out each seed may choose others, and `STAGES`
+names what is there."""
 HALF: Final[Steps] = [
-    _blocks(2 / 7),
+    {**_blocks(0.99), "exclude": STAYING},
     INNER,
     {
         **TRAINED,
