@@ -61,7 +61,7 @@ class Requirements(RequestModel):
         default=None,
         gt=0,
         description="Longest median time of a run at the first benchmark entry, in milliseconds, judged on the upper "
-        "bound of its interval (from resampling the sessions); it says nothing of other machines.",
+        "bound of its interval (from resampling the rounds); it says nothing of other machines.",
     )
     max_size_ratio: float | None = Field(default=None, gt=0, description="Largest size after / size before.")
     max_size_bytes: Bytes | None = Field(default=None, description="Largest size of the result's file.")

@@ -126,7 +126,7 @@ def _without_sensitive(
         output_error,
         accepts,
         lambda: measure_gains(static, feed, context),
-        costs_of(static.model, context.shapes).of,
+        lambda: costs_of(static.model, context.shapes).of,
         report_progress,
     )
     layers = static.decisions(excluded.reasons)

@@ -1,18 +1,14 @@
 """A head of distributions over bins (YOLOv8's) keeps its boxes and its scores in 8 bits, each judged by itself."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.dfl_head import BINS, dfl_net, images
-from tests.support.small_nets import run, samples, snr_db
-from winnow.contract.recipe import Int8, Int8Static, MixedPrecision
-from worker.compression.apply import apply
-from worker.compression.progress import Silent
-from worker.compression.steps.context import Context
-
-STEPS = {"int8_static": Int8Static, "int8": Int8, "mixed_precision": MixedPrecision}
+from tests.support.integer_steps import quantize
+from tests.support.small_nets import run, snr_db
 
 
 @pytest.mark.parametrize("product", [False, True])
@@ -28,11 +24,10 @@ def test_boxes_and_scores_are_20_db_above_their_error(
     product: bool, kind: str, step: dict[str, Any], tmp_path: Path
 ) -> None:
     """On other images; the layer of fixed weights is quantized like any other, the Softmax before it stays float."""
-    data = samples(tmp_path, dfl_net(product=product), **images())
-    asked = STEPS[kind].model_validate({"kind": kind, **step})
-    made = apply(dfl_net(product=product), asked, Context(tmp_path, 0, Silent(), data))
+    make = partial(dfl_net, product=product)
+    made = quantize(make, tmp_path, images(), kind, **step)
     others = images(32, seed=77)
-    expected, answers = run(dfl_net(product=product), others), run(made.model, others)
+    expected, answers = run(make(), others), run(made.model, others)
     assert snr_db(expected[:, :4], answers[:, :4]) > 30
     assert snr_db(expected[:, 4:], answers[:, 4:]) > 25
     assert [row["op"] for row in made.details["float_operators"]] == ["Softmax"]

@@ -27,8 +27,6 @@ MAX_SORTED_COLUMNS = 8
 """Wider rows are not searched for equal ones."""
 MAX_BLOCK_CELLS = 8_000_000
 """Of the weights that are drawn at once."""
-
-
 MIN_CLUSTERS = 3
 """Fewer tell nothing of how clusters differ."""
 
@@ -36,22 +34,21 @@ MIN_CLUSTERS = 3
 def median_interval(values: npt.ArrayLike, seed: int, clusters: npt.ArrayLike | None = None) -> Interval:
     """Compute the interval of the median of `values` [n], drawing single values, or whole clusters where the numbers of
     at least three are given, [n] (Field and Welsh, Bootstrapping clustered data, 2007)."""
-    x, random = np.asarray(values, np.float64), np.random.default_rng(seed)
+    x = np.asarray(values, np.float64)
     numbers, cluster_of = np.unique(np.arange(len(x)) if clusters is None else clusters, return_inverse=True)
     if len(numbers) < MIN_CLUSTERS:
-        numbers, cluster_of = np.arange(len(x)), np.arange(len(x))
-    drawn = random.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), RESAMPLES)
-    return interval(_medians(x, drawn[:, cluster_of]), float(np.median(x)))
-
-
-def _medians(x: Array, counts: npt.NDArray[np.int64]) -> Array:
-    """Of `x` [n], each as often as `counts` [draws, n] says."""
+        numbers = cluster_of = np.arange(len(x))
     order = np.argsort(x)
-    passed = np.cumsum(counts[:, order], axis=1)
-    half = passed[:, -1:] / 2
-    low, high = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
-    medians: Array = (x[order][low] + x[order][high]) / 2
-    return medians
+    by_size, cluster_of = x[order], cluster_of[order]
+
+    def medians(_: npt.NDArray[Any], weights: Array) -> Array:
+        passed = np.cumsum(weights[:, cluster_of], axis=1)
+        half = passed[:, -1:] / 2
+        low, high = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
+        middle: Array = (by_size[low] + by_size[high]) / 2
+        return middle
+
+    return single_interval(numbers, medians, float(np.median(x)), seed, len(x))
 
 
 def paired_intervals(

@@ -6,7 +6,7 @@ import numpy as np
 
 from winnow.contract.base import Interval
 from winnow.contract.report import Latency, Pair, RequirementResult
-from worker.compression.measure.quality.bootstrap import RESAMPLES, interval
+from worker.compression.measure.quality import bootstrap
 from worker.compression.measure.verdict.entries import made_entry, unmeasured
 
 SEED: Final = 0
@@ -49,10 +49,9 @@ def median_latency(limit: float, latency: list[Latency]) -> RequirementResult:
 def median_interval(latency: Latency) -> Interval:
     """Compute the interval of the median over runs, drawing whole rounds: runs of one round share what disturbs it."""
     assert latency.candidate_samples_ms is not None, "it was timed just now"
-    rounds = np.asarray(latency.candidate_samples_ms).reshape(latency.rounds, -1)
-    drawn = np.random.default_rng(SEED).integers(0, len(rounds), (RESAMPLES, len(rounds)))
-    medians = np.array([np.median(rounds[chosen]) for chosen in drawn])
-    return interval(medians, latency.candidate_ms.p50)
+    times = latency.candidate_samples_ms
+    rounds = np.repeat(np.arange(latency.rounds), len(times) // latency.rounds)
+    return bootstrap.median_interval(times, SEED, rounds)
 
 
 def size_ratio(limit: float, size: Pair) -> RequirementResult:

@@ -53,16 +53,17 @@ def exclude_sensitive(
     output_error: OutputComparer,
     accepts: Acceptance,
     gains: Callable[[], dict[str, Gain]],
-    macs: Mapping[str, int],
+    costs: Callable[[], Mapping[str, int]],
     report_progress: Callable[[float], None],
 ) -> Exclusion:
-    """Exclude the cheapest of the worst layers; `macs` are theirs, by name. At least one layer stays quantized, whether
-    that suffices or not."""
+    """Exclude the cheapest of the worst layers; `costs` counts their multiply-accumulates, by name. At least one layer
+    stays quantized, whether that suffices or not."""
     quality = output_error(static.quantized())
     if accepts(quality):
         ranking = rank_by_sensitivity(static, output_error, gains(), report_progress, MAX_REPORT_SECONDS)
         return Exclusion({}, quality, True, ranking)
     ranking = rank_by_sensitivity(static, output_error, gains(), report_progress)
+    macs = costs()
     reasons: dict[str, str] = {}
     steps: list[dict[str, Any]] = []
     for group in _groups(_dispensable(static, by_price(ranking, macs))):

@@ -14,11 +14,19 @@ from worker.compression.progress import Silent
 from worker.compression.quantization.search.exclusion import by_price
 from worker.compression.quantization.search.output_error import OutputQuality
 from worker.compression.quantization.search.sensitivity import Gain, Sensitivity
-from worker.compression.steps.context import Context
+from worker.compression.steps.context import Context, StepResult
 
 
 def layer(name: str, snr_db: float, saved_bytes: int = 0, op: str = "Conv") -> Sensitivity:
     return Sensitivity(name, op, OutputQuality(snr_db, 1.0), Gain(saved_bytes, None))
+
+
+def without_sensitive(folder: Path, least: float) -> StepResult:
+    """The network in 8 bits, `least` dB above its error by layers left in float alone."""
+    net = separable_net()
+    step = Int8Static(kind="int8_static", exclude="auto", repair=False)
+    data = samples(folder, net, **data_for(net))
+    return apply(net, step, Context(folder, 0, Silent(), data, require=Requirements(min_snr_db=least)))
 
 
 def test_a_cheap_layer_goes_before_a_dear_one_that_loses_a_little_more() -> None:
@@ -48,11 +56,7 @@ def test_of_two_that_cost_the_same_the_one_that_loses_more_goes_first(
 
 def test_what_the_others_do_without_comes_back(tmp_path: Path) -> None:
     """As two of six layers that were left out one after the other."""
-    net = separable_net()
-    step = Int8Static(kind="int8_static", exclude="auto", repair=False)
-    data = samples(tmp_path, net, **data_for(net))
-    context = Context(tmp_path, 0, Silent(), data, require=Requirements(min_snr_db=25))
-    made = apply(net, step, context)
+    made = without_sensitive(tmp_path, 25)
     tried = {name for row in made.details["exclusions"] for name in row["layers"]}
     back = set(made.details["taken_back"])
     assert back
@@ -64,9 +68,6 @@ def test_what_the_others_do_without_comes_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("least", [15, 20])
 def test_nothing_comes_back_where_all_are_needed(least: float, tmp_path: Path) -> None:
-    net = separable_net()
-    step = Int8Static(kind="int8_static", exclude="auto", repair=False)
-    data = samples(tmp_path, net, **data_for(net))
-    made = apply(net, step, Context(tmp_path, 0, Silent(), data, require=Requirements(min_snr_db=least)))
+    made = without_sensitive(tmp_path, least)
     assert "taken_back" not in made.details
     assert len(made.details["exclusions"]) == 2

@@ -55,8 +55,14 @@ def static_candidates(calibrator: Calibrator, accepts: Acceptance) -> StaticCand
         candidates.append(static(base, name, signs=SIGNS[name]))
     candidates += partly_static(base, gains)
     part = Within(context.progress, PROGRESS, 2 * PROGRESS)
-    macs = costs_of(base.model, context.shapes).of
-    excluded = exclude_sensitive(base, calibrator.output_error, accepts, lambda: gains, macs, part.advance)
+    excluded = exclude_sensitive(
+        base,
+        calibrator.output_error,
+        accepts,
+        lambda: gains,
+        lambda: costs_of(base.model, context.shapes).of,
+        part.advance,
+    )
     if excluded.reasons:
         candidates.append(static(base, WITHOUT_SENSITIVE, excluded.reasons))
         both = slower(gains) | excluded.reasons

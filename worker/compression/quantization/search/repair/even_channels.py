@@ -10,13 +10,7 @@ from worker.compression.quantization.preparation.scale_groups.even_out import ev
 from worker.compression.quantization.preparation.scale_groups.rules import label_channels
 from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repairs import Repair
-from worker.compression.quantization.search.repair.uneven import (
-    A_LITTLE,
-    SCALED_SAMPLES,
-    Uneven,
-    see_channels,
-    uneven_values,
-)
+from worker.compression.quantization.search.repair.uneven import SCALED_SAMPLES, Uneven, see_channels
 
 FOLDED = "evened out by scales in the weights around"
 PUT_IN = "evened out by scales in the weights around, and a Mul where there were none"
@@ -30,10 +24,11 @@ def even_channels(
     uneven: Sequence[Uneven],
     judge: Judge,
     before: float,
+    a_little: Sequence[Uneven],
     ways: Sequence[Callable[[Static, Sequence[Uneven]], Iterator[Try]]],
 ) -> list[Repair]:
     """Change `static` in place, by the best that is tried, and answer what that brought; `before` is its signal to
-    noise."""
+    noise. What is uneven `a_little` is the cause where nothing is more."""
     best: tuple[Static, float, str] | None = None
     for names, cuts, remedy in chain.from_iterable(way(static, uneven) for way in ways):
         evened = _evened(static, names, cuts)
@@ -45,7 +40,7 @@ def even_channels(
     if best is None:
         return []
     evened, after, remedy = best
-    causes = uneven or uneven_values(static, see_channels(static, label_channels(static.edit)), A_LITTLE)
+    causes = uneven or a_little
     evened.observe(lambda _: None)
     static.become(evened)
     return [Repair("channels", str(causes[0].value.name), _cause(causes), remedy, before, after)]

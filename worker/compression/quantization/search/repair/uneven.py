@@ -16,6 +16,7 @@ from worker.compression.layers.channel_statistics import Channels, channels
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.preparation.scale_groups.labels import Labels
 from worker.compression.quantization.preparation.scale_groups.moves import sizes_of
+from worker.compression.quantization.preparation.scale_groups.rules import label_channels
 from worker.compression.runtime.observe import Observer
 
 UNEVEN_PARTS: Final = 16.0
@@ -43,6 +44,11 @@ class Uneven:
     @property
     def ratio(self) -> float:
         return self.ranges[0] / self.ranges[1]
+
+    @property
+    def is_much(self) -> bool:
+        """Whether it alone can ruin the outputs."""
+        return self.joins or self.ranges[0] >= UNEVEN_CHANNELS * self.ranges[1]
 
     @property
     def words(self) -> str:
@@ -103,12 +109,11 @@ def _axis(value: ir.Value, labels: Labels) -> int | None:
     return 1 - len(sizes) if len(sizes) > 3 else -1
 
 
-def uneven_values(
-    static: Static, seen: Mapping[ir.Value, Channels], least: float = UNEVEN_CHANNELS
-) -> list[Uneven]:
-    """List them, the most uneven first; `least` is the factor between channels. What holds sentinels has no range."""
+def uneven_values(static: Static) -> list[Uneven]:
+    """List what is uneven, if only a little, the most first. What holds sentinels has no range."""
+    seen = see_channels(static, label_channels(static.edit))
     quantized = dict.fromkeys(static.selection().values)
-    values = [_of_join(value, seen) or _of_channels(value, seen, least) for value in quantized]
+    values = [_of_join(value, seen) or _of_channels(value, seen) for value in quantized]
     return sorted((each for each in values if each is not None), key=lambda each: -each.ratio)
 
 
@@ -123,9 +128,9 @@ def _of_join(value: ir.Value, seen: Mapping[ir.Value, Channels]) -> Uneven | Non
     return Uneven(value, (max(ranges), min(ranges)), joins=True)
 
 
-def _of_channels(value: ir.Value, seen: Mapping[ir.Value, Channels], least: float) -> Uneven | None:
+def _of_channels(value: ir.Value, seen: Mapping[ir.Value, Channels]) -> Uneven | None:
     largest = seen[value].largest if value in seen else np.zeros(0)
     alive = largest[largest > 0]
-    if len(alive) < 2 or alive.max() < least * np.median(alive):
+    if len(alive) < 2 or alive.max() < A_LITTLE * np.median(alive):
         return None
     return Uneven(value, (float(alive.max()), float(np.median(alive))), joins=False)

@@ -78,10 +78,7 @@ def test_what_is_required_and_can_be_reached_is_reached_with_a_decibel_to_spare(
 
 def test_more_than_what_counts_as_good_is_looked_for_where_it_is_required(tmp_path: Path) -> None:
     """Evened out, the network is above 30 dB already."""
-    net = separable_net()
-    data = samples(tmp_path, net, **data_for(net))
-    context = Context(tmp_path, 0, Silent(), data, require=Requirements(min_snr_db=41))
-    rows = apply(net, Int8Static(kind="int8_static"), context).details["repairs"]
+    rows = quantize(separable_net(), tmp_path, Requirements(min_snr_db=41)).details["repairs"]
     assert [row["kind"] for row in rows] == ["channels", "layers"]
     assert rows[0]["snr_db"] < 41 < 42 <= rows[1]["snr_db"]
 

@@ -23,21 +23,10 @@ from tests.support.collapsing_nets import (
     separable_net,
     stream_net,
 )
-from tests.support.small_nets import ops, run, samples, snr_db
-from winnow.contract.recipe import Int8, Int8Static, MixedPrecision
-from worker.compression.apply import apply
+from tests.support.integer_steps import quantize
+from tests.support.small_nets import ops, run, snr_db
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.progress import Silent
-from worker.compression.steps.context import Context, StepResult
-
-STEPS = {"int8_static": Int8Static, "int8": Int8, "mixed_precision": MixedPrecision}
-
-
-def quantize(
-    make: Callable[[], ir.Model], folder: Path, x: dict[str, Any], kind: str = "int8_static", **step: Any
-) -> StepResult:
-    asked = STEPS[kind].model_validate({"kind": kind, **step})
-    return apply(make(), asked, Context(folder, 0, Silent(), samples(folder, make(), **x)))
+from worker.compression.steps.context import StepResult
 
 
 def bytes_of(made: StepResult) -> bytes:
