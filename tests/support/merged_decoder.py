@@ -5,6 +5,8 @@ decoder.onnx                input_ids, encoder_hidden_states → logits, present
 decoder_with_past.onnx      input_ids, past_key_values.* → logits, present.0.decoder.key
 decoder_model_merged.onnx   all of these and use_cache_branch [1] → logits, present.*: an If of both; with a cache
                             nothing but an empty constant comes out for the encoder's
+
+`masked` decoders take decoder_attention_mask, too: as long as all tokens so far, so that runs differ in its length.
 """
 
 from collections.abc import Collection
@@ -27,22 +29,26 @@ WEIGHTS = {
 OWN, CROSS = "0.decoder.key", "0.encoder.key"
 IDS = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch_size", "length"])
 STATES = floats("encoder_hidden_states", "batch_size", "encoder_length", WIDTH)
+MASK = helper.make_tensor_value_info("decoder_attention_mask", TensorProto.INT64, ["batch_size", "total"])
 PASTS = [
     floats(f"past_key_values.{OWN}", "batch_size", "past_length", WIDTH),
     floats(f"past_key_values.{CROSS}", "batch_size", "encoder_length", WIDTH),
 ]
 
 
-def pair() -> Models:
+def pair(*, masked: bool = False) -> Models:
+    mask = [MASK] if masked else []
     return {
         "encoder.onnx": _encoder(),
-        "decoder.onnx": model(_first(), [IDS, STATES], _outputs(OWN, CROSS), WEIGHTS),
-        "decoder_with_past.onnx": model(_then(), [IDS, *PASTS], _outputs(OWN), _without("cross")),
+        "decoder.onnx": model(_first(masked), [IDS, STATES, *mask], _outputs(OWN, CROSS), WEIGHTS),
+        "decoder_with_past.onnx": model(
+            _then(masked), [IDS, *PASTS, *mask], _outputs(OWN), _without("cross")
+        ),
     }
 
 
-def merged() -> Models:
-    made = pair()
+def merged(*, masked: bool = False) -> Models:
+    made = pair(masked=masked)
     both = of_pair(made["decoder.onnx"], made["decoder_with_past.onnx"])
     return {"encoder.onnx": made["encoder.onnx"], "decoder_model_merged.onnx": both}
 
@@ -104,31 +110,38 @@ def _encoder() -> onnx.ModelProto:
     return model(nodes, [IDS], outputs, {"words": WEIGHTS["words"]})
 
 
-def _first() -> list[onnx.NodeProto]:
+def _first(masked: bool) -> list[onnx.NodeProto]:
     """key = E[ids] · K, cross = states · C"""
     own, cross = f"present.{OWN}", f"present.{CROSS}"
     return [
         helper.make_node("Gather", ["words", "input_ids"], ["e"], name="embed"),
         helper.make_node("MatMul", ["e", "keys"], [own], name="key"),
         helper.make_node("MatMul", [STATES.name, "cross"], [cross], name="cross"),
-        *_answer(own, cross),
+        *_answer(own, cross, masked),
     ]
 
 
-def _then() -> list[onnx.NodeProto]:
+def _then(masked: bool) -> list[onnx.NodeProto]:
     """key = past, E[ids] · K"""
     return [
         helper.make_node("Gather", ["words", "input_ids"], ["e"], name="embed"),
         helper.make_node("MatMul", ["e", "keys"], ["new"], name="key"),
         helper.make_node("Concat", [PASTS[0].name, "new"], [f"present.{OWN}"], name="grow", axis=1),
-        *_answer(f"present.{OWN}", PASTS[1].name),
+        *_answer(f"present.{OWN}", PASTS[1].name, masked),
     ]
 
 
-def _answer(own: str, cross: str) -> list[onnx.NodeProto]:
-    """logits = tanh(mean key + mean cross + e) · H"""
+def _answer(own: str, cross: str, masked: bool) -> list[onnx.NodeProto]:
+    """logits = tanh(mean (mask key) + mean cross + e) · H"""
+    mask = [
+        helper.make_node("Cast", [MASK.name], ["ones"], to=TensorProto.FLOAT, name="ones"),
+        helper.make_node("Transpose", [own], ["turned"], perm=[0, 2, 1], name="turn"),
+        helper.make_node("Mul", ["turned", "ones"], ["seen"], name="see"),
+        helper.make_node("Transpose", ["seen"], ["keys_seen"], perm=[0, 2, 1], name="turn_back"),
+    ]
     return [
-        helper.make_node("ReduceMean", [own], ["mean"], axes=[1], name="mean"),
+        *(mask if masked else []),
+        helper.make_node("ReduceMean", ["keys_seen" if masked else own], ["mean"], axes=[1], name="mean"),
         helper.make_node("ReduceMean", [cross], ["mean_cross"], axes=[1], name="mean_cross"),
         helper.make_node("Add", ["mean", "mean_cross"], ["both"], name="add"),
         helper.make_node("Add", ["both", "e"], ["all"], name="add_e"),

@@ -75,29 +75,43 @@ def test_layers_in_branches_and_bodies_are_compressed_as_all_others(
     assert len(names) == len(set(names))
 
 
-def test_zeros_by_magnitude_are_set_inside_and_by_data_only_outside(tmp_path: Path) -> None:
-    step = {"kind": "sparsity", "sparsity": 0.5, "distribution": "uniform"}
-    plain = applied(normal_form(), tmp_path, **step, criterion="magnitude")
-    taken = {name for row in plain.details["layers"] for name in (row["name"], *row.get("twins", []))}
-    assert taken == LAYERS
-    assert all(row["zeros"] == row["weights"] // 2 for row in plain.details["layers"])
-    answers(plain.model)
-
-
-def test_what_takes_data_leaves_layers_that_a_subgraph_reads_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"criterion": "magnitude"},
+        {"criterion": "wanda"},
+        {"criterion": "hessian"},
+        {"criterion": "hessian", "structure": "2:4"},
+        {"criterion": "magnitude", "distribution": "sensitivity"},
+        {"criterion": "hessian", "distribution": "sensitivity"},
+    ],
+    ids=lambda step: "-".join(step.values()),
+)
+def test_zeros_are_set_inside_as_outside(step: dict[str, str], tmp_path: Path) -> None:
     net = alone()
-    data = samples(tmp_path, net, x=RNG.normal(size=(16, WIDTH)).astype(np.float32), flag=np.ones(16, bool))
-    by_data = applied(
-        alone(), tmp_path, data, kind="sparsity", sparsity=0.5, criterion="wanda", distribution="uniform"
-    )
-    assert {row["name"] for row in by_data.details["layers"]} == {"last"}
-    assert {row["name"] for row in by_data.details["skipped"]} == {
-        "first",
-        "then/second",
-        "else/second",
-        "loop/turn",
-    }
-    assert any("a subgraph reads it" in note for note in by_data.notes)
+    share = {} if "structure" in step else {"sparsity": 0.5}
+    made = applied(net, tmp_path, one_branch(net, tmp_path), kind="sparsity", **share, **step)
+    rows = made.details["layers"]
+    assert {name for row in rows for name in (row["name"], *row.get("twins", []))} == {*LAYERS, "last"}
+    assert not made.details["skipped"]
+    assert all(row["zeros"] for row in rows)
+    assert made.details["share"] == pytest.approx(0.5, abs=0.01)
+    answers(made.model)
+
+
+def test_zeros_by_data_are_judged_inside_by_what_the_branch_taken_reads(tmp_path: Path) -> None:
+    """Signal to noise of the branch that all samples take, by 4 dB above zeros by magnitude (measured: 8)."""
+    net = alone()
+    before, data, taken = answers(net)[:1], one_branch(net, tmp_path), {}
+    for criterion in ("magnitude", "hessian"):
+        made = applied(net.clone(), tmp_path, data, kind="sparsity", sparsity=0.3, criterion=criterion)
+        (taken[criterion],) = snr_db(before, answers(made.model)[:1])
+    assert taken["hessian"] > taken["magnitude"] + 4
+    rows = {row["name"]: row.get("output_error") for row in made.details["layers"]}
+    assert all(rows[name] is not None for name in ("first", "then/second", "loop/turn", "last"))
+    assert rows["else/second"] is None
+    (note,) = (note for note in made.notes if "Judged by magnitude" in note)
+    assert note.endswith("takes it: else/second.")
 
 
 def test_static_ranges_are_measured_inside_and_a_branch_that_no_sample_takes_stays_float(
@@ -105,8 +119,7 @@ def test_static_ranges_are_measured_inside_and_a_branch_that_no_sample_takes_sta
 ) -> None:
     """Signal to noise of both branches, of which calibration takes the first; integers where kernels look for them."""
     net = alone()
-    expected = answers(net)
-    data = samples(tmp_path, net, x=RNG.normal(size=(16, WIDTH)).astype(np.float32), flag=np.ones(16, bool))
+    expected, data = answers(net), one_branch(net, tmp_path)
     static = applied(net, tmp_path, data, kind="int8_static", weight_range="full")
     reasons = {row["name"]: row["reason"] for row in static.details["layers"]}
     assert {name for name, why in reasons.items() if why is None} == {
@@ -144,15 +157,32 @@ def test_values_inside_are_observed_over_all_turns(tmp_path: Path) -> None:
         np.testing.assert_allclose(turned, np.concatenate(turns), rtol=1e-4, atol=1e-5)
 
 
-def test_gptq_rounds_what_subgraphs_read_without_data(tmp_path: Path) -> None:
+def test_gptq_rounds_inside_by_what_samples_reach_and_the_rest_without(tmp_path: Path) -> None:
     net = alone()
-    data = samples(tmp_path, net, x=RNG.normal(size=(16, WIDTH)).astype(np.float32), flag=np.ones(16, bool))
-    result = applied(net, tmp_path, data, kind="weight_only", bits=4, method="gptq")
+    result = applied(net, tmp_path, one_branch(net, tmp_path), kind="weight_only", bits=4, method="gptq")
     errors = {row["name"]: row.get("output_error") for row in result.details["layers"]}
-    assert errors["last"] is not None
-    assert errors["then/second"] is None
-    assert any("Rounded without data" in note and "then/second" in note for note in result.notes)
+    assert all(errors[name] is not None for name in ("first", "then/second", "loop/turn", "last"))
+    assert errors["else/second"] is None
+    (note,) = (note for note in result.notes if "Rounded without data" in note)
+    assert note.endswith("takes it: else/second.")
     answers(result.model)
+
+
+def test_low_rank_is_fitted_inside_to_what_samples_reach(tmp_path: Path) -> None:
+    """Of what no sample reaches the weight alone says which rank; signal to noise of both branches."""
+    net = alone()
+    before = answers(net)
+    data = one_branch(net, tmp_path)
+    result = applied(net, tmp_path, data, kind="low_rank", rank="energy", energy=0.999, exclude=["last"])
+    (note,) = (note for note in result.notes if "fitted to the weights alone" in note)
+    assert "else/second" in note
+    assert "then/second" not in note
+    assert min(snr_db(before, answers(result.model))) > 30
+
+
+def one_branch(net: ir.Model, folder: Path) -> Samples:
+    """Data that takes the first branch."""
+    return samples(folder, net, x=RNG.normal(size=(64, WIDTH)).astype(np.float32), flag=np.ones(64, bool))
 
 
 def alone() -> ir.Model:

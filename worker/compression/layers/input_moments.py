@@ -6,6 +6,7 @@ All layer-wise methods (least-squares reconstruction, Wanda, SparseGPT, whitened
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
@@ -14,11 +15,15 @@ from winnow.contract.errors import Refusal
 from worker.compression.cache.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.data.samples import Samples
 from worker.compression.ir.arrays import Array
+from worker.compression.ir.values import required_input
 from worker.compression.layers.linear import Linear
+from worker.compression.runtime.inner_values import observable_inside
 from worker.compression.runtime.observe import Observer
 
 MAX_HELD_BYTES = 1 << 30
 """Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""
+UNSEEN: Final = "what reaches them in a branch or body cannot be observed, or no calibration sample takes it"
+"""Why the moments of some layers are not known."""
 MAX_ROWS = 1 << 14
 """Rows of one layer and batch that are summed; of more, a random part."""
 
@@ -52,6 +57,18 @@ class Moments:
         return np.diagonal(self.hessian, axis1=1, axis2=2)
 
 
+def measurable(model: ir.Model) -> Callable[[Linear], bool]:
+    """Tell the layers whose moments can be taken: all that reads the weight multiplies values of the main graph, or
+    values of branches and bodies that there is a way out for."""
+    inner = observable_inside(model)
+
+    def is_measurable(layer: Linear) -> bool:
+        data = [required_input(reader.node, 0) for reader in layer.readers]
+        return all(value.graph is model.graph or value in inner for value in data)
+
+    return is_measurable
+
+
 def moments(
     model: ir.Model,
     layers: Sequence[Linear],
@@ -61,6 +78,7 @@ def moments(
 ) -> Iterator[tuple[Linear, Moments]]:
     """Sum up the moments of each layer, in order, over all that reads its weight, or take over another trial's.
 
+    Of layers in branches that no sample takes, and in bodies of no turns, there are no rows.
     Raises `not_finite` naming the layer whose inputs' squares overflow, and what `Observer` raises.
     """
     runs = list(runs_within_memory(layers))
@@ -90,7 +108,8 @@ def _summed(
     readers = [(reader, sums) for layer, sums in pairs for reader in layer.readers]
     for batch in Observer(model, [reader.data for reader, _ in readers]).run(samples):
         for (reader, sums), x in zip(readers, batch.values, strict=True):
-            sums.add(reader.columns(x, MAX_ROWS))
+            if x.size:
+                sums.add(reader.columns(x, MAX_ROWS))
         done += batch.rows
         report_progress(min(1.0, done / len(samples)))
     return [sums for _, sums in pairs]

@@ -133,12 +133,12 @@ def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
     that a pattern excludes."""
     patterns = list(exclude)
     for layer in layers_by_weight(model):
-        if not layer.twins and not layer.excluded(patterns) and is_observable(layer, model):
+        if not layer.twins and not layer.excluded(patterns) and in_main_graph(layer, model):
             yield layer
 
 
-def is_observable(layer: Linear, model: ir.Model) -> bool:
-    """Whether all that reads its weight is in the main graph: what branches and bodies compute is not observed."""
+def in_main_graph(layer: Linear, model: ir.Model) -> bool:
+    """Whether all that reads its weight is in the main graph."""
     return all(reader.node.graph is model.graph for reader in layer.readers)
 
 

@@ -89,7 +89,8 @@ def measure_drift(
     both = (Observer(model, values).run(samples) for model in (original, changed))
     for before, after in zip(*both, strict=True):
         for (reader, sums), x, y in zip(readers, before.values, after.values, strict=True):
-            sums.add(reader.columns(x, MAX_ROWS), reader.columns(y, MAX_ROWS))
+            if x.size:
+                sums.add(reader.columns(x, MAX_ROWS), reader.columns(y, MAX_ROWS))
     return drifts
 
 

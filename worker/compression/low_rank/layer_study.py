@@ -152,10 +152,12 @@ def observe_inputs(
     folder: Path,
     report_progress: Callable[[float], None],
 ) -> None:
-    """Fill `inputs` of each study whose inputs are not too many; raises what `moments` raises."""
+    """Fill `inputs` of each study whose inputs are not too many and that some sample reaches; raises what `moments`
+    raises."""
     narrow = {study.layer: study for study in studies if study.layer.shape[2] <= MAX_COVARIANCE_INPUTS}
     for number, (layer, sums) in enumerate(moments(model, list(narrow), samples, report_progress)):
-        narrow[layer].inputs = _statistics(layer, sums, folder / f"{number}.npy")
+        if sums.rows:
+            narrow[layer].inputs = _statistics(layer, sums, folder / f"{number}.npy")
 
 
 def vbmf_rank_of(matrices: Array) -> int:

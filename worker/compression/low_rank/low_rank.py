@@ -14,7 +14,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import LowRank
 from worker.compression.data.samples import Samples
 from worker.compression.ir.naming import Names
-from worker.compression.layers.linear import is_observable
+from worker.compression.layers.input_moments import measurable
 from worker.compression.low_rank.candidates import (
     NOMINAL_COSTS,
     Candidate,
@@ -50,7 +50,8 @@ def low_rank(model: ir.Model, step: LowRank, context: Context) -> StepResult:
     candidates, counted = find_candidates(model, step, context.shapes or None)
     if samples is not None:
         studies = [candidate.study for candidate in candidates if candidate.study is not None]
-        layers = [s for s in studies if isinstance(s, LayerStudy) and is_observable(s.layer, model)]
+        is_measurable = measurable(model)
+        layers = [s for s in studies if isinstance(s, LayerStudy) and is_measurable(s.layer)]
         count_lookups(model, [study for study in studies if isinstance(study, TableStudy)], samples)
         observe_inputs(
             model, layers, samples, context.scratch, lambda done: context.progress.advance(done / 2)

@@ -18,8 +18,8 @@ from worker.compression.graph.nodes.output_heads import output_heads
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
 from worker.compression.ir.values import tensor_of
-from worker.compression.layers.input_moments import Moments, moments
-from worker.compression.layers.linear import Linear, is_observable
+from worker.compression.layers.input_moments import UNSEEN, Moments, measurable, moments
+from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
 from worker.compression.quantization.weights.awq import Scales, scale
 from worker.compression.quantization.weights.block_affine import Grid
@@ -68,12 +68,15 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     writer = NBitsWriter(model, MappedTensors(context.scratch / "weights.data"))
     chosen = first_readers(layers, decisions)
     name_twins(chosen, rows)
-    if step.method == "gptq":
-        result.notes.extend(_rounded_blindly(chosen, model))
     scales = _scaled(chosen, model, bits, context) if step.method == "awq" else None
+    blind = []
     for rounded in _rounded(chosen, model, bits, context, scales):
         release(rounded.layer.weight)
+        if rounded.layer.linear is not None and not rounded.by_data:
+            blind.append(rounded.layer.linear.name)
         rows[str(rounded.layer.node.name)].update(_written(rounded, writer))
+    if step.method == "gptq" and blind:
+        result.notes.append(f"Rounded without data, as {UNSEEN}: {', '.join(blind)}.")
     if scales is not None:
         for name, account in scales.account.items():
             rows[name].update(account)
@@ -102,18 +105,6 @@ def _in_words(scales: Scales) -> str:
     said = "; ".join(f"{count} by {place}" for place, count in places.items())
     others = "; ".join(f"{count} not, as {reason}" for reason, count in why.items())
     return "Scaled by AWQ: " + "; ".join(filter(None, [said, others])) + "."
-
-
-def _rounded_blindly(layers: list[WeightLayer], model: ir.Model) -> list[str]:
-    """That GPTQ knows nothing of what reaches some products."""
-    inside = [
-        layer.linear.name for layer in layers if layer.linear is not None and not _is_observed(layer, model)
-    ]
-    if not inside:
-        return []
-    return [
-        f"Rounded without data, as subgraphs read their weights, which are not observed: {', '.join(inside)}."
-    ]
 
 
 def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
@@ -176,21 +167,22 @@ def _multiplies_a_vector(layer: Linear) -> bool:
 def _rounded(
     layers: list[WeightLayer], model: ir.Model, bits: Bits, context: Context, scales: Scales | None
 ) -> Iterator[Rounded]:
-    """Round all layers, each when the one before is written. With GPTQ the sums are those of the float model."""
-    step = bits.step
-    fitted = [layer for layer in layers if step.method == "gptq" and _is_observed(layer, model)]
+    """Round all layers, each when the one before is written. With GPTQ the sums are those of the float model; what no
+    sample reaches is rounded without."""
+    step, is_measurable = bits.step, measurable(model)
+    fitted = [
+        layer
+        for layer in layers
+        if step.method == "gptq" and layer.linear is not None and is_measurable(layer.linear)
+    ]
     if fitted:
         lines = [layer.linear for layer in fitted if layer.linear is not None]
         for layer, (_, sums) in zip(fitted, _moments(model.clone(), lines, step, context), strict=True):
-            yield round_layer(layer, step, bits.of(layer), sums)
+            yield round_layer(layer, step, bits.of(layer), sums if sums.rows else None)
     rest = [layer for layer in layers if layer not in fitted]
     for number, layer in enumerate(rest):
         yield round_layer(layer, step, bits.of(layer), scales=scales)
         context.progress.advance((len(fitted) + number + 1) / len(layers))
-
-
-def _is_observed(layer: WeightLayer, model: ir.Model) -> bool:
-    return layer.linear is not None and is_observable(layer.linear, model)
 
 
 def _moments(

@@ -8,10 +8,9 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.glob import matches_any
 from winnow.contract.recipe import Sparsity
-from worker.compression.layers.linear import Linear, is_observable, layers_by_weight
+from worker.compression.layers.linear import Linear, layers_by_weight
 from worker.compression.layers.sparsity_pattern import Structure
 
-INSIDE: Final = "a subgraph reads it, where only the criterion magnitude can judge"
 SHOWN: Final = 8
 """Layers named in a note or a refusal."""
 
@@ -38,9 +37,6 @@ def sparsity_layers(model: ir.Model, step: Sparsity) -> SparsityLayers:
         ):
             continue
         why = structure.why_ineligible(layer)
-        if step.criterion != "magnitude" and not is_observable(layer, model):
-            layers.skipped.append((layer, INSIDE))
-            continue
         if why is not None and set(names) & set(step.layers):
             raise Refusal(
                 "does_not_divide",
@@ -62,6 +58,4 @@ def _why_none(layers: SparsityLayers) -> str:
     if not layers.skipped:
         return "The model has no Conv, Gemm or MatMul with a constant float32 weight that is not left out."
     listed = ", ".join(f"{layer.name!r}: {why}" for layer, why in layers.skipped[:SHOWN])
-    if any(why == INSIDE for _, why in layers.skipped):
-        return f"No layer can be taken ({listed})."
     return f"No layer has sizes that the structure divides ({listed}). Choose another structure."

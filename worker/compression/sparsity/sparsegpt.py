@@ -22,9 +22,11 @@ MAX_EXACT_COST: Final = 2e11
 """Rows × inputs³ up to which the weights that stay are solved for exactly: seconds on two cores."""
 
 
-def output_error(weight: Array, changed: Array, hessian: Array) -> float:
-    """Compute ‖W X - W' X‖², from H."""
+def output_error(weight: Array, changed: Array, hessian: Array | None) -> float:
+    """Compute ‖W X - W' X‖², from H; ‖W - W'‖² without one."""
     difference = changed.astype(np.float64) - weight
+    if hessian is None:
+        return float((difference**2).sum())
     return float(np.einsum("goi,gij,goj->", difference, hessian, difference, optimize=True))
 
 

@@ -8,8 +8,8 @@
 The weights of one layer compete with each other; how many zeros a layer gets is decided before (`zero_allocation`).
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -21,18 +21,16 @@ from worker.compression.ir.mapped_tensors import MappedTensors, let_go, spill_fo
 from worker.compression.ir.values import array_of, tensor_of
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.batchnorm import untie_batchnorms
-from worker.compression.layers.input_moments import Moments, moments
+from worker.compression.layers.input_moments import UNSEEN, Moments
 from worker.compression.layers.linear import Linear
 from worker.compression.layers.sparsity_pattern import Structure, pattern_order
 from worker.compression.sparsity.by_magnitude import sparsify_by_magnitude
-from worker.compression.sparsity.eligibility import INSIDE, SHOWN, SparsityLayers, sparsity_layers
+from worker.compression.sparsity.eligibility import SHOWN, SparsityLayers, sparsity_layers
+from worker.compression.sparsity.layer_moments import MAX_HESSIAN_INPUTS, each_with_moments, is_wide
 from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import zeros_targets
 from worker.compression.weight_storage.sparse_layers import remember_sparse
-
-MAX_HESSIAN_INPUTS: Final = 8192
-"""Inputs of a layer whose second moments fit into memory, several times over."""
 
 
 def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
@@ -60,7 +58,7 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
         model,
         len(rows),
         len(rows) + len(layers.skipped),
-        _notes(step, layers),
+        _notes(step, layers, rows),
         _details(step, rows, layers, samples),
         zeros_targets("sparsity", counts, wanted, [int(np.prod(x.shape)) for x in layers.taken]),
     )
@@ -113,7 +111,7 @@ def _wanted_zeros(
             assert samples is not None
             curves = [
                 _error_curve(layer, sums, gradient_scores, structure, step)
-                for layer, sums in moments(model, layers, samples, lambda _: None)
+                for layer, sums in each_with_moments(model, layers, samples, lambda _: None)
             ]
             zeros = zero_allocation.by_error(curves, sizes, step.zeros)
     if step.distribution != "uniform":
@@ -127,12 +125,17 @@ def _zeros_of(layer: Linear) -> int:
 
 
 def _error_curve(
-    layer: Linear, sums: Moments, gradient_scores: dict[str, Array], structure: Structure, step: Sparsity
+    layer: Linear,
+    sums: Moments | None,
+    gradient_scores: dict[str, Array],
+    structure: Structure,
+    step: Sparsity,
 ) -> zero_allocation.Curve:
-    """Measure how much of the output's energy is lost at each share of zeros, nothing made up for."""
+    """Measure how much of the output's energy is lost at each share of zeros, nothing made up for; of the weight's
+    where no moments are known."""
     order, weight = pattern_order(layer), layer.matrix().astype(np.float64)
     scores = _scores(layer, sums, gradient_scores, step)[:, :, order]
-    hessian = sums.hessian[:, order][:, :, order]
+    hessian = None if sums is None else sums.hessian[:, order][:, :, order]
     weight = weight[:, :, order]
     energy = output_error(weight, np.zeros_like(weight), hessian) or 1.0
     curve, size = [], weight.size
@@ -146,16 +149,10 @@ def _error_curve(
 def _with_moments(
     model: ir.Model, layers: Sequence[Linear], step: Sparsity, samples: Samples | None, context: Context
 ) -> Iterator[tuple[Linear, Moments | None]]:
-    """Go through the layers, each with the moments of its input where the criterion asks for them and they can be
-    held."""
-    measured: list[Linear] = []
-    if step.criterion in ("wanda", "hessian"):
-        measured = [layer for layer in layers if layer.shape[2] <= MAX_HESSIAN_INPUTS]
-    stream = None
-    if measured and samples is not None:
-        stream = moments(model, measured, samples, context.progress.advance, context.shared)
-    for layer in layers:
-        yield next(stream) if stream is not None and layer in measured else (layer, None)
+    """Go through the layers, each with the moments of its input where the criterion asks for them."""
+    if step.criterion in ("wanda", "hessian") and samples is not None:
+        return each_with_moments(model, layers, samples, context.progress.advance, context.shared)
+    return ((layer, None) for layer in layers)
 
 
 def _by_magnitude(
@@ -209,16 +206,18 @@ def _sparsify(
     return row
 
 
-def _notes(step: Sparsity, layers: SparsityLayers) -> list[str]:
+def _notes(step: Sparsity, layers: SparsityLayers, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     notes = []
-    inside = [layer.name for layer, why in layers.skipped if why == INSIDE]
-    if inside:
-        notes.append(f"Skipped, as {INSIDE}: {_listed(inside)}.")
-    unfit = [f"{layer.name} ({why})" for layer, why in layers.skipped if why != INSIDE]
+    unfit = [f"{layer.name} ({why})" for layer, why in layers.skipped]
     if unfit:
         notes.append(f"Skipped, {step.structure} does not fit {len(unfit)}: {_listed(unfit)}.")
-    wide = [layer.name for layer in layers.taken if layer.shape[2] > MAX_HESSIAN_INPUTS]
-    if wide and step.criterion in ("wanda", "hessian"):
+    if step.criterion not in ("wanda", "hessian"):
+        return notes
+    wide = [layer.name for layer in layers.taken if is_wide(layer)]
+    unseen = [row["name"] for row in rows if "output_error" not in row and row["name"] not in wide]
+    if unseen:
+        notes.append(f"Judged by magnitude, as {UNSEEN}: {_listed(unseen)}.")
+    if wide:
         notes.append(
             f"Judged by magnitude: {', '.join(wide[:SHOWN])}, with more than {MAX_HESSIAN_INPUTS} inputs, whose "
             "moments do not fit into memory."

@@ -9,7 +9,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit, remove_unused
 from worker.compression.ir.operator_sets import MATMULS_AND_LSTM
 from worker.compression.layers.channel_statistics import MAX_SAMPLES, Channels, input_channels
-from worker.compression.layers.linear import Linear, is_observable, linear
+from worker.compression.layers.linear import Linear, in_main_graph, linear
 from worker.compression.quantization.integer.eligibility import is_plain_gemm
 from worker.compression.quantization.integer.embeddings import quantize_embeddings, select_embeddings
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
@@ -70,9 +70,9 @@ def _select(edit: GraphEdit) -> tuple[list[LayerDecision], list[LayerDecision]]:
 
 
 def _smoothable(edit: GraphEdit, nodes: Iterable[ir.Node]) -> list[Linear]:
-    """Behind layer normalisations alone: elsewhere it costs a Mul over wider values, and wins less. What subgraphs
-    compute is not observed."""
-    layers = [layer for layer in filter(None, map(linear, nodes)) if is_observable(layer, edit.model)]
+    """Behind layer normalisations of the main graph alone: elsewhere it costs a Mul over wider values, and
+    wins less."""
+    layers = [layer for layer in filter(None, map(linear, nodes)) if in_main_graph(layer, edit.model)]
     return [layer for layer in layers if behind_normalisation(layer)]
 
 

@@ -15,7 +15,7 @@ from worker.compression.ir.affine import Range, round_to_nearest
 from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, remove_unused
 from worker.compression.layers.channel_statistics import Channels, input_channels
-from worker.compression.layers.linear import Linear, is_observable, linear
+from worker.compression.layers.linear import Linear, in_main_graph, linear
 from worker.compression.quantization.calibration.activation_floor import cut_below_gates
 from worker.compression.quantization.calibration.collect import collect_distributions
 from worker.compression.quantization.calibration.histogram import Distribution, Method
@@ -214,7 +214,7 @@ class Static:
     def layers(self) -> list[Linear]:
         """List those of the main graph that are quantized and are plain matrix products with a weight of their own."""
         layers = filter(None, map(linear, self.selection().weighted))
-        return [layer for layer in layers if is_observable(layer, self.model)]
+        return [layer for layer in layers if in_main_graph(layer, self.model)]
 
     def input_channels(self, *, ranges: bool = True) -> dict[str, Channels]:
         """Measure the channels of each such layer's data, by its name. Raises what `Observer` raises.

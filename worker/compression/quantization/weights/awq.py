@@ -25,7 +25,7 @@ from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.naming import Names
 from worker.compression.ir.operator_sets import MATMULS
 from worker.compression.layers.input_moments import Moments
-from worker.compression.layers.linear import Linear, is_observable
+from worker.compression.layers.linear import Linear, in_main_graph
 from worker.compression.quantization.weights.block_affine import Fitted, Grid
 from worker.compression.quantization.weights.eligibility import WeightLayer
 from worker.compression.quantization.weights.scale_folding import Fold, divide, place_for
@@ -129,7 +129,7 @@ def _groups(model: ir.Model, chosen: Sequence[WeightLayer], scales: Scales) -> l
             layer is None
             or each.node.op_type not in MATMULS
             or layer.twins
-            or not is_observable(layer, model)
+            or not in_main_graph(layer, model)
         ):
             scales.account[name] = {"alpha": None, "scaled_by": None, "unscaled": NOT_OBSERVED}
         else:

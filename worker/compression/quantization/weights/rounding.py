@@ -31,6 +31,7 @@ class Rounded:
     weight_error: float
     output_error: float | None
     dead_inputs: int
+    by_data: bool
 
 
 def round_layer(
@@ -70,7 +71,7 @@ def round_layer(
         grid,
     )
     dead = 0 if sums is None else int(sum(dead_inputs(hessian).sum() for hessian in sums.hessian))
-    return Rounded(layer, result, error.of_weight, error.of_output, dead)
+    return Rounded(layer, result, error.of_weight, error.of_output, dead, sums is not None)
 
 
 def _row_slices(matrix: Array) -> Iterator[Array]:
