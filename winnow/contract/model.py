@@ -101,7 +101,9 @@ class PackagedGraph(ResponseModel):
     opset: int = Field(description="Version of the ONNX operator set that it uses.")
     inputs: list[TensorSpec] = Field(description="What it takes, in order.")
     outputs: list[TensorSpec] = Field(description="What it answers, in order.")
-    size_bytes: int = Field(description="Bytes of its file and its external data, whoever else reads that.")
+    size_bytes: int = Field(
+        description="Bytes of its file and of the external data that it reads, whoever else reads that too."
+    )
     layers: int = Field(description="How many nodes with weights it has.")
 
 

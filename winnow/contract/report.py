@@ -285,7 +285,8 @@ class GraphReport(ResponseModel):
         description="Of its file without its `winnow.*` metadata; the weights that it shares lie beside it."
     )
     size_bytes: Pair = Field(
-        description="Sizes of its file and of the weights that it reads, shared ones too."
+        description="Sizes of its file and of the weights that it reads, shared ones too, which count "
+        "for each graph here and once in `size_bytes` of the report."
     )
     latency: list[Latency] = Field(description="Its speed by itself; empty in trials of a search.")
     parity: list[Parity] = Field(description="How far each of its outputs moved.")

@@ -1,9 +1,12 @@
 """Measure files on disk, and hash them."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Final
 
+import onnx
+import onnx_ir as ir
 import zstandard
 from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 
@@ -25,6 +28,26 @@ def sha256_of(path: Path) -> str:
 def bytes_of(*paths: Path) -> int:
     """Count the bytes of ONNX files with the external data that they name, once where several name the same."""
     return sum(part.stat().st_size for part in _parts(*paths))
+
+
+def bytes_read_of(path: Path) -> int:
+    """Count the bytes of an ONNX file and of those that it reads of the files beside it: of one that others read too,
+    its own weights alone, each byte once."""
+    tensors = _get_all_tensors(without_raw_data(path))
+    places = sorted({_place(tensor) for tensor in tensors if uses_external_data(tensor)})
+    size, last, end = path.stat().st_size, "", 0
+    for name, begin, stop in places:
+        end = end if name == last else 0
+        size += max(0, stop - max(begin, end))
+        last, end = name, max(stop, end)
+    return size
+
+
+def _place(tensor: onnx.TensorProto) -> tuple[str, int, int]:
+    """The file, and from where to where in it."""
+    info = ExternalDataInfo(tensor)
+    begin, bits = info.offset or 0, ir.DataType(tensor.data_type).bitwidth
+    return info.location, begin, begin + -(-math.prod(tensor.dims) * bits // 8)
 
 
 def compressed_bytes_of(*paths: Path) -> int:

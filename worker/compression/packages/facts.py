@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from winnow.contract.model import PackagedGraph, TensorSpec
 from worker.compression.ir.known_operators import default_opset
 from worker.compression.onnx_files.single_file import without_raw_data
-from worker.compression.onnx_files.sizes import bytes_of
+from worker.compression.onnx_files.sizes import bytes_read_of
 from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.prefix import without_prefix
 
@@ -29,7 +29,7 @@ def _described(
         opset=default_opset(proto),
         inputs=[_own(spec, graph) for spec in inputs if spec.name.startswith(graph.prefix)],
         outputs=[_own(spec, graph) for spec in outputs if spec.name.startswith(graph.prefix)],
-        size_bytes=bytes_of(graph.path),
+        size_bytes=bytes_read_of(graph.path),
         layers=layers,
     )
 

@@ -20,7 +20,7 @@ from worker.compression.measure.feeds import BenchmarkData
 from worker.compression.measure.timing.latency import measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
-from worker.compression.onnx_files.sizes import bytes_of, sha256_of
+from worker.compression.onnx_files.sizes import bytes_read_of, sha256_of
 from worker.compression.options import Options
 from worker.compression.packages.layout import Package, PackagedFile
 from worker.compression.packages.write import WrittenGraph, WrittenPackage, write_package
@@ -66,7 +66,7 @@ class HandedOver:
             name=graph.name,
             file=graph.path.name,
             graph_sha256=written.sha256,
-            size_bytes=pair_of(bytes_of(graph.path), bytes_of(written.path)),
+            size_bytes=pair_of(bytes_read_of(graph.path), bytes_read_of(written.path)),
             latency=_latency(graph, written.path, samples, materials),
             parity=[it.model_copy(update={"output": it.output.removeprefix(graph.prefix)}) for it in own],
         )

@@ -12,6 +12,7 @@ from winnow.contract.package_shapes import USUAL
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
+from worker.compression.measure.extent import Extent
 from worker.compression.names import Names
 from worker.compression.onnx_files.sizes import compressed_bytes_of
 from worker.compression.options import Options
@@ -71,6 +72,21 @@ def test_a_package_that_no_step_changed_comes_back_as_it_was(tmp_path: Path) -> 
     assert report.size_bytes.after <= report.size_bytes.before
     files = nets.unpacked(tmp_path / "o" / "artifact.onnx", tmp_path / "there")
     assert files["shared.weights"].read_bytes() == nets.SHARED.tobytes()
+
+
+def test_a_graph_counts_of_the_weights_that_lie_once_those_that_it_reads(tmp_path: Path) -> None:
+    """Two weights are shared, each by two graphs; all of it counts once for the package."""
+    others = {f"{name}.onnx": nets.encoder(nets.SHARED + 1) for name in ("a", "b")}
+    source = nets.zipped(tmp_path / "p.zip", nets.pair() | others)
+    recipe = Recipe.model_validate({"steps": [{"kind": "no_op", "seconds": 0}]})
+    options = Options(extent=Extent(times=False, weighs=False))
+    report = compress(source, recipe, Data(), tmp_path / "o", options=options)
+    files = nets.unpacked(tmp_path / "o" / "artifact.onnx", tmp_path / "there")
+    assert files["shared.weights"].stat().st_size == 2 * nets.SHARED.nbytes
+    assert report.package is not None
+    for graph in report.package.graphs:
+        assert graph.size_bytes.after == files[graph.file].stat().st_size + nets.SHARED.nbytes
+    assert report.size_bytes.after == sum(file.stat().st_size for file in files.values())
 
 
 def test_the_report_is_of_the_files_handed_over_and_a_second_attempt_makes_them_again(tmp_path: Path) -> None:
