@@ -60,7 +60,7 @@ def test_on_a_gpu_half_precision_is_a_way_to_speed() -> None:
     [
         ("coreml", {"int8", "int8_static", "mixed_precision", "int8_dynamic", "weight_only"}, {"float16"}),
         ("webgpu", {"int8", "int8_static", "int8_dynamic"}, {"weight_only"}),
-        ("tensorrt", {"int8_dynamic"}, {"int8", "int8_static", "weight_only"}),
+        ("tensorrt", {"int8_dynamic", "weight_only"}, {"int8", "int8_static"}),
     ],
 )
 def test_what_a_target_of_rules_has_no_operators_for_is_left_out(

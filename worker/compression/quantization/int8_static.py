@@ -16,6 +16,7 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
 from worker.compression.progress import Progress, Within
 from worker.compression.quantization.integer.eligibility import WANTED
+from worker.compression.quantization.integer.hardware import resolve_target
 from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
@@ -54,7 +55,8 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     refuse_quantized(model)
     samples = context.draw_calibration(step.kind, step.samples)
     original, settings = model.clone(), StaticSettings.of(step)
-    if step.weight_bits == 4:
+    _, target = resolve_target(settings.target, context.checked, context.features)
+    if step.weight_bits == 4 and target.takes_four_bits:
         model, notes = raised(model, OPSET_FOUR_BITS, "a weight of 4 bits")
     else:
         model, notes = raised(model, OPSET, "quantization per channel")

@@ -13,16 +13,24 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import MixedPrecision
-from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
-from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.progress import Within
-from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT, four_bits_lacking
+from worker.compression.quantization.integer.hardware import (
+    FOUR_BITS_LIMIT,
+    four_bits_lacking,
+    resolve_target,
+)
 from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
+from worker.compression.quantization.search.mixed_precision.account import (
+    ESTIMATED,
+    FOR_OTHERS,
+    UNTOLD,
+    layer_rows,
+    requirement_result,
+)
 from worker.compression.quantization.search.mixed_precision.bit_allocation import (
-    FLOAT,
     Move,
     bits_after,
     count_needed,
@@ -34,7 +42,7 @@ from worker.compression.quantization.search.mixed_precision.layer_costs import (
     layer_costs,
     taken_bits,
 )
-from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.repair.calibrated import calibrate
 from worker.compression.quantization.search.repair.repairs import as_details, sentences
 from worker.compression.steps.context import Context, StepResult
@@ -43,18 +51,14 @@ from worker.compression.steps.opset import raised
 
 OPSET = 21
 """The first opset with 4-bit integers."""
+OPSET_CHANNELS = 13
+"""The first opset with scales for each channel."""
 WANTED = "Conv, Gemm or MatMul with a float32 weight"
 MAX_COMPARED_SAMPLES = 64
 """On which the whole model is judged."""
 NOT_MEASURED: Final = LayerCosts({}, {}, {}, {}, None)
 REPORTED: Final = ("repairs", "float_operators")
 """Of the details, where anything is quantized."""
-FOR_OTHERS: Final = "stays float: others cost less for the budget"
-ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {MEASURED_ANEW_NOTE}."
-UNTOLD: Final = (
-    "No time could be told, because other programs used the CPUs: layers were chosen as if time went by the bytes of "
-    "weights. Run the job again while nothing else runs."
-)
 
 
 def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> StepResult:
@@ -64,9 +68,14 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     """
     refuse_quantized(model)
     samples = context.draw_calibration(step.kind, step.samples)
-    original = model
-    model, notes = raised(model, OPSET, "a weight of 4 bits")
-    settings = StaticSettings(calibration="mse", repair=step.repair)
+    original, settings = model, StaticSettings(calibration="mse", repair=step.repair)
+    _, target = resolve_target(settings.target, context.checked, context.features)
+    opset, why = (
+        (OPSET, "a weight of 4 bits")
+        if target.takes_four_bits
+        else (OPSET_CHANNELS, "quantization per channel")
+    )
+    model, notes = raised(model, opset, why)
     static, _ = prepare(
         GraphEdit(model, step.patterns), settings, samples, context.shared, context.checked, context.features
     )
@@ -108,7 +117,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         chosen, quantized, ratio = {}, original, 1.0  # neither smaller nor faster: the float model is better
         speedup = costs.speedup(chosen)
     quality = output_error(quantized)
-    target = _target(step, speedup, ratio, quality)
+    met = requirement_result(step, speedup, ratio, quality)
     details: dict[str, Any] = {
         **(reported if chosen else {}),
         "sensitivity_by": step.sensitivity,
@@ -117,7 +126,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "found_on_calibration_data": quality.as_report(),
         "estimated_speedup": None if speedup is None else round(speedup, 3),
         "size_ratio": round(ratio, 4),
-        "layers": _rows(result, costs, chosen),
+        "layers": layer_rows(result, costs, chosen),
     }
     if step.min_speedup is not None:
         details["as_settings"] = {"bits": chosen}
@@ -125,8 +134,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         result.notes.append(estimate)
     if not chosen:
         note = "The float model is the best that was tried: nothing was quantized."
-        return StepResult(original, 0, result.candidates, [note], details, [target])
-    return replace(result, model=quantized, changed=len(chosen), details=details, targets=[target])
+        return StepResult(original, 0, result.candidates, [note], details, [met])
+    return replace(result, model=quantized, changed=len(chosen), details=details, targets=[met])
 
 
 def _as_named(
@@ -149,7 +158,7 @@ def _as_named(
         "samples": len(static.samples),
         "seed": context.seed,
         "size_ratio": round(context.file_bytes(quantized) / context.file_bytes(original), 4),
-        "layers": _rows(result, NOT_MEASURED, chosen),
+        "layers": layer_rows(result, NOT_MEASURED, chosen),
     }
     notes = result.notes if chosen else []  # they are of a model that is quantized
     return replace(result, model=quantized, changed=len(chosen), details=details, notes=notes)
@@ -197,54 +206,3 @@ def _quantized(static: Static, chosen: Mapping[str, int]) -> ir.Model:
     }
     limits = {name: FOUR_BITS_LIMIT for name, bits in chosen.items() if bits == 4}
     return static.quantized(float_reasons, limits=limits)
-
-
-def _target(
-    step: MixedPrecision, speedup: float | None, ratio: float, quality: OutputQuality
-) -> RequirementResult:
-    wanted: float
-    measured: float | None
-    if step.max_size_ratio is not None:
-        name, wanted, measured = "max_size_ratio", step.max_size_ratio, ratio
-    elif step.min_speedup is not None:
-        name, wanted, measured = "min_speedup", step.min_speedup, speedup
-    else:
-        assert step.min_snr_db is not None
-        name, wanted, measured = "min_snr_db", step.min_snr_db, quality.snr_db
-    if measured is None:
-        return RequirementResult(
-            name=f"mixed_precision.{name}", asked=wanted, measured=None, interval=None, met=False, why=UNTOLD
-        )
-    met = measured <= wanted if name == "max_size_ratio" else measured >= wanted
-    why = f"With all layers in the bits that help most, {name} is {measured:.3f}, and {wanted:g} was asked."
-    if name == "min_speedup":
-        why += f" {ESTIMATED}"
-    return RequirementResult(
-        name=f"mixed_precision.{name}",
-        asked=wanted,
-        measured=measured,
-        interval=None,
-        met=met,
-        why=None if met else why,
-    )
-
-
-def _rows(result: StepResult, costs: LayerCosts, chosen: Mapping[str, int]) -> list[dict[str, Any]]:
-    rows = []
-    for row in result.details["layers"]:
-        name = row["name"]
-        bits = chosen.get(name, FLOAT)
-        known = name in costs.bytes
-        rows.append(
-            row
-            | {
-                "quantized": bits != FLOAT,
-                "reason": None if bits != FLOAT else row["reason"] or FOR_OTHERS,
-                "bits": bits,
-                "bytes": costs.bytes[name] * bits // FLOAT if known else None,
-                "cost": {str(b): cost for b, cost in costs.costs.get(name, {}).items()},
-                "snr_db": {str(b): round(db, 2) for b, db in costs.snr_db.get(name, {}).items()},
-                "ms": {str(b): round(t, 4) for b, t in costs.times.get(name, {}).items()},
-            }
-        )
-    return rows

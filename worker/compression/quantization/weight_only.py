@@ -4,6 +4,7 @@ One layer at a time: its weight is read from the file, rounded (`block_affine`, 
 written to a file of the step's own, from which it stays mapped: any model needs the memory of its largest layer.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from typing import Any, Final
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from winnow.contract.forecast.nbits import bits_of, has_whole_blocks
+from winnow.contract.forecast.nbits import bits_of, has_whole_blocks, saves_as_planes
 from winnow.contract.recipe import WeightOnly
+from winnow.contract.target import CheckedTarget
+from winnow.contract.target_rules.written import weight_not_taken
 from worker.compression.graph.nodes.output_heads import output_heads
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
@@ -54,9 +57,9 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
         raise Refusal(
             "missing_data", f"weight_only by {step.method} needs calibration data.", field="data.calibration"
         )
-    model, notes = _raised(model, step)
+    model, notes = _raised(model, step, context.checked)
     layers, bits = weight_layers(model), Bits.for_model(model, step)
-    decisions = _decisions(layers, step, bits)
+    decisions = _decisions(layers, step, bits, context.checked)
     result = step_result(
         model,
         decisions,
@@ -107,9 +110,9 @@ def _in_words(scales: Scales) -> str:
     return "Scaled by AWQ: " + "; ".join(filter(None, [said, others])) + "."
 
 
-def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
+def _raised(model: ir.Model, step: WeightOnly, target: CheckedTarget | None) -> tuple[ir.Model, list[str]]:
     bits = Bits.for_model(model, step)
-    kinds = {node.op_type for node in changed_nodes(_decisions(weight_layers(model), step, bits))}
+    kinds = {node.op_type for node in changed_nodes(_decisions(weight_layers(model), step, bits, target))}
     if "Conv" in kinds:
         return raised(model, OPSET_BLOCKS, "quantization in blocks")
     if 3 in step.widths and kinds:
@@ -117,7 +120,11 @@ def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
     return model, []
 
 
-def _decisions(layers: list[WeightLayer], step: WeightOnly, bits: "Bits") -> list[LayerDecision]:
+def _decisions(
+    layers: list[WeightLayer], step: WeightOnly, bits: "Bits", target: CheckedTarget | None
+) -> list[LayerDecision]:
+    """One for each layer; `target` is the one whose rules say what may be written, where there is one."""
+
     def stored_bytes(layer: WeightLayer) -> float:
         rows, inner = layer.rows
         scales = rows * -(-inner // (step.block or inner))
@@ -127,13 +134,20 @@ def _decisions(layers: list[WeightLayer], step: WeightOnly, bits: "Bits") -> lis
         layers, step.layers, step.exclude, stored_bytes, MATMULS_CONV_AND_GATHER, _why_no_nbits_product
     )
     return [
-        LayerDecision(layer.node, NO_WHOLE_BLOCKS)
+        LayerDecision(layer.node, reason)
         if decision.reason is None
-        and layer.tied
-        and not has_whole_blocks(layer.rows[1], step.block, bits.of(layer))
+        and (reason := _why_not_written(layer, step.block, bits.of(layer), target)) is not None
         else decision
         for layer, decision in zip(layers, decisions, strict=True)
     ]
+
+
+def _why_not_written(layer: WeightLayer, block: int, bits: int, target: CheckedTarget | None) -> str | None:
+    if layer.tied and not has_whole_blocks(layer.rows[1], block, bits):
+        return NO_WHOLE_BLOCKS
+    planes = saves_as_planes(math.prod(layer.rows), bits)
+    reasons = (weight_not_taken(node.op_type, bits, target, planes=planes) for node in layer.nodes)
+    return next(filter(None, reasons), None)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from onnx_ir.traversal import RecursiveGraphIterator
 
 from tests.support.refusals import refusal
 from tests.support.small_nets import digits_net, digits_samples, model, named, run, samples, snr_db
-from winnow.contract.recipe import Int8, Int8Static, MixedPrecision
+from winnow.contract.recipe import Int8, Int8Static, MixedPrecision, WeightOnly
 from winnow.contract.target import CheckedTarget
 from winnow.contract.target_rules.check import check_graph
 from winnow.contract.target_rules.load import rules_of
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.checked import checked_graph
+from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import resolve_target, ruled_target
 from worker.compression.steps.context import Context
@@ -161,6 +162,9 @@ def test_weights_of_4_bits_are_written_where_the_target_takes_them_and_8_elsewhe
     assert broken(result.model, target) == set()
     (note,) = (note for note in result.notes if note.startswith("Weights of "))
     assert note.endswith("MatMul have 8 bits: the target takes none of 4.")
+    assert any("are for size" in note for note in result.notes) == bool(four)
+    assert (opset_of(result.model) >= 21) == bool(four)
+    assert result.details["weight_bits"] == (4 if four else 8)
 
 
 @pytest.mark.parametrize("sensitivity", ["measured", "hessian"])
@@ -178,6 +182,7 @@ def test_bits_that_are_chosen_are_those_that_are_written(
         assert (row["bits"], set(row["cost"])) == ((4, {"8", "4"}) if row["name"] in four else (8, {"8"}))
         assert row["bytes"] == integers.size * row["bits"] // 8
     assert any(note.endswith("the target takes none of 4.") for note in result.notes)
+    assert (opset_of(result.model) >= 21) == bool(four)
 
 
 def test_bits_that_the_target_does_not_take_are_refused(tmp_path: Path) -> None:
@@ -187,3 +192,34 @@ def test_bits_that_the_target_does_not_take_are_refused(tmp_path: Path) -> None:
     found = refusal(lambda: apply(net, MixedPrecision.model_validate(step), context))
     assert found is not None
     assert found.detail == "bits names 'matmul' with 4, and the target takes its weights in 8 alone."
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_weights_alone_break_no_rule_of_a_target_that_takes_them(bits: int, tmp_path: Path) -> None:
+    net, _ = mixed_net(inner=512)
+    asked = WeightOnly.model_validate({"kind": "weight_only", "bits": bits})
+    result = apply(net, asked, Context(tmp_path, 0, Silent(), checked="webgpu"))
+    assert {row["name"] for row in result.details["layers"] if row["quantized"]} == {"conv", "gemm", "matmul"}
+    check = check_graph(checked_graph(result.model), rules_of("webgpu"))
+    assert not [found for found in check.findings if found.rule != "shapes"]
+
+
+def test_weights_that_a_target_cannot_unpack_stay_float_with_the_reason(tmp_path: Path) -> None:
+    """Of 3 bits large weights are planes, which WebGPU has no operators for; smaller ones lie in 4 bits."""
+    net, _ = mixed_net(inner=2560)
+    asked = WeightOnly.model_validate({"kind": "weight_only", "bits": 3})
+    result = apply(net, asked, Context(tmp_path, 0, Silent(), checked="webgpu"))
+    reasons = {row["name"]: row["reason"] for row in result.details["layers"]}
+    assert "webgpu takes no BitwiseAnd" in (reasons["gemm"] or "")
+    assert reasons["matmul"] is None
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "qnn", "nnapi"])
+def test_weights_alone_are_refused_where_the_target_takes_them_in_no_form(
+    target: CheckedTarget, tmp_path: Path
+) -> None:
+    asked = WeightOnly.model_validate({"kind": "weight_only"})
+    found = refusal(lambda: apply(mixed_net(inner=512)[0], asked, Context(tmp_path, 0, Silent(), checked=target)))
+    assert found is not None
+    assert found.code == "nothing_to_quantize"
+    assert f"{target} takes no com.microsoft.MatMulNBits" in found.detail

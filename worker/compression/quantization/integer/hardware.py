@@ -86,6 +86,11 @@ class Target:
         """The products whose weights have 8 bits where 4 are asked for."""
         return [] if self.four_bits is None else [name for name in PRODUCTS if name not in self.four_bits]
 
+    @property
+    def takes_four_bits(self) -> bool:
+        """Whether any product may have weights of 4 bits."""
+        return len(self.without_four_bits) < len(PRODUCTS)
+
     def limit_of(self, operator: str, limit: int) -> int:
         """The limit of an operator's weights where so much is asked: 8 bits where it takes no 4."""
         return FULL_LIMIT if limit <= FOUR_BITS_LIMIT and operator in self.without_four_bits else limit
@@ -174,6 +179,8 @@ def weight_range(choice: WeightRangeChoice, exact: bool | None = None) -> Weight
 
 def four_bits(target: Target) -> WeightRange:
     """Weights in ±7, where the target takes them. Runtimes multiply them as floats: they are for size."""
+    if not target.takes_four_bits:
+        return WeightRange(FULL_LIMIT, four_bits_lacking(target))
     return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE, *four_bits_lacking(target)])
 
 

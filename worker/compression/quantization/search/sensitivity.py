@@ -10,7 +10,7 @@ exclusion helps most (Wu et al. 2020, arXiv:2004.09602, section 5).
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,11 @@ def measure_sensitivities(
     *,
     samples: int | None = None,
     limit: int | None = None,
+    of: Collection[str] | None = None,
     seconds: float = math.inf,
 ) -> list[Sensitivity]:
-    """Measure every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights.
-    After so many `seconds` none is begun, but the first.
+    """Measure every layer that can be quantized, or those `of` these names, in the graph's order; `limit` in place of
+    the usual one of weights. After so many `seconds` none is begun, but the first.
 
     `gains` may be left empty where they are not asked for. A table is quantized with all that read it.
     """
@@ -83,7 +84,8 @@ def measure_sensitivities(
     names = [str(node.name) for node in layers]
     measured: list[Sensitivity] = []
     end = time.monotonic() + seconds
-    for number, node in enumerate(layers, 1):
+    chosen = [node for node in layers if of is None or node.name in of]
+    for number, node in enumerate(chosen, 1):
         if measured and time.monotonic() > end:
             break
         name = str(node.name)
@@ -92,7 +94,7 @@ def measure_sensitivities(
         measured.append(
             Sensitivity(name, node.op_type, output_error(alone, samples), gains.get(name, UNKNOWN_GAIN))
         )
-        report_progress(number / len(layers))
+        report_progress(number / len(chosen))
     return measured
 
 

@@ -117,7 +117,8 @@ def _measured_costs(
     feed = next(static.samples.take(1).batches(1))
     limits = {8: static.weights.limit, 4: FOUR_BITS_LIMIT}
     patience = Patience(context.progress)
-    quantized = {b: static.quantized(limits=dict.fromkeys(nodes, limits[b])) for b in BITS}
+    tried = [b for b in BITS if any(b in bits for bits in taken.values())]
+    quantized = {b: static.quantized(limits=dict.fromkeys(nodes, limits[b])) for b in tried}
     graphs = {**quantized, FLOAT: static.model}
     times = {
         b: layer_times(graph, feed, nodes, context.scratch, patience, context.target)
@@ -128,7 +129,7 @@ def _measured_costs(
     size = {name: int(node.inputs[1].const_value.nbytes) for name, node in nodes.items()}  # type: ignore[union-attr]
     snr: dict[str, dict[int, float]] = {}
     if sensitivity == "measured":
-        snr = _measured_snr(static, output_error, limits, progress)
+        snr = _measured_snr(static, output_error, limits, taken, progress)
         costs = {name: {b: 10 ** (-db / 10) for b, db in by_bits.items()} for name, by_bits in snr.items()}
     else:
         costs = _by_hessian(static, limits, context.seed, progress.advance)
@@ -138,7 +139,7 @@ def _measured_costs(
         times=_where_taken(
             {name: {b: t[name] for b, t in times.items() if told_all and name in t} for name in nodes}, taken
         ),
-        snr_db=_where_taken(snr, taken),
+        snr_db=snr,
         total_ms=total_ms if told_all else None,
     )
 
@@ -162,14 +163,24 @@ def _where_taken(
 
 
 def _measured_snr(
-    static: Static, output_error: OutputComparer, limits: Mapping[int, int], progress: Progress
+    static: Static,
+    output_error: OutputComparer,
+    limits: Mapping[int, int],
+    taken: Mapping[str, frozenset[int]],
+    progress: Progress,
 ) -> dict[str, dict[int, float]]:
-    """By layer and bits."""
-    snr: dict[str, dict[int, float]] = {str(node.name): {} for node in static.selection().weighted}
+    """By layer and bits, of those that the target takes."""
+    snr: dict[str, dict[int, float]] = {name: {} for name in taken}
     for number, bits in enumerate(BITS):
         part = Within(progress, number / len(BITS), (number + 1) / len(BITS))
         for layer in measure_sensitivities(
-            static, output_error, {}, part.advance, samples=MAX_ALONE_SAMPLES, limit=limits[bits]
+            static,
+            output_error,
+            {},
+            part.advance,
+            samples=MAX_ALONE_SAMPLES,
+            limit=limits[bits],
+            of={name for name, own in taken.items() if bits in own},
         ):
             snr[layer.name][bits] = layer.quality.snr_db
     return snr
