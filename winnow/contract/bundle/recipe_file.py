@@ -12,6 +12,7 @@ from winnow.contract.job import ClosedJob
 from winnow.contract.presets import closed_job
 from winnow.contract.recipe import AnyStep, Int8, MixedPrecision, Recipe, StructuredPruning, Student, Training
 from winnow.contract.report import Report, StepReport
+from winnow.contract.steps.mixed import STATIC_CANDIDATE
 
 FORMAT: Final = 1
 
@@ -69,7 +70,7 @@ def _as_chosen(step: AnyStep, report: StepReport | None) -> AnyStep:
     if isinstance(step, Training) and step.precision == "auto":
         return _with(step, {"precision": details.get("precision", "auto")})
     if isinstance(step, Int8) and isinstance(chosen, str):
-        told = details.get("layers") if chosen.startswith("static") else None
+        told = details.get("layers") if chosen.startswith(STATIC_CANDIDATE) else None
         rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
         float_layers = [str(row["name"]) for row in rows if "name" in row and not row.get("quantized")]
         return _with(step, {"candidate": chosen, "float_layers": float_layers})

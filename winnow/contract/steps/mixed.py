@@ -1,10 +1,13 @@
 """Steps that choose how each layer is quantized by measuring it."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from winnow.contract.steps.base import KIND, WHOLE, Need, Patterns, Repair, Samples, Step
+
+STATIC_CANDIDATE: Final = "static, "
+"""What the names of candidates of `int8` with static ranges begin with."""
 
 
 class Int8(Step):
@@ -43,7 +46,7 @@ class Int8(Step):
 
     @model_validator(mode="after")
     def _layers_of_a_candidate(self) -> Self:
-        if self.float_layers and not (self.candidate or "").startswith("static, "):
+        if self.float_layers and not (self.candidate or "").startswith(STATIC_CANDIDATE):
             raise ValueError("float_layers are those of a static candidate: name it, or use exclude")
         return self
 

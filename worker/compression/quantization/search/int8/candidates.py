@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import onnx_ir as ir
 
+from winnow.contract.steps.mixed import STATIC_CANDIDATE
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.linear import linears
 from worker.compression.quantization.integer.dynamic_model import Dynamic
@@ -25,19 +26,17 @@ from worker.compression.steps.decisions import LayerDecision, changed_nodes
 SMOOTH: Final = 0.7
 """SmoothQuant's alpha. The paper's 0.5 was found for weights that share one scale; with one for each channel more
 pays, and how much more matters little (MiniLM, dynamic: 18.8 dB without, 21.5 with 0.5, 21.7 with 0.7, 21.2 with 1)."""
-STATIC: Final = "static, "
-"""What the names of static candidates begin with."""
 DYNAMIC, DYNAMIC_SMOOTHED = "dynamic", "dynamic, smoothed"
-SIGNED: Final = f"{STATIC}signed activations"
-AROUND_ZERO: Final = f"{STATIC}zero points of 0"
+SIGNED: Final = f"{STATIC_CANDIDATE}signed activations"
+AROUND_ZERO: Final = f"{STATIC_CANDIDATE}zero points of 0"
 SIGNS: Final[dict[str, Signs]] = {SIGNED: "signed", AROUND_ZERO: "by_range"}
 """Of activations, by the name of a candidate."""
-WITHOUT_SLOWER: Final = f"{STATIC}without layers that get slower"
-WITHOUT_SENSITIVE: Final = f"{STATIC}without the most sensitive"
-WITHOUT_BOTH: Final = f"{STATIC}without sensitive and slower ones"
-PRODUCTS_ONLY: Final = f"{STATIC}products only"
-CONVOLUTIONS_ONLY: Final = f"{STATIC}convolutions only"
-WITHOUT_DEPTHWISE: Final = f"{STATIC}without depthwise"
+WITHOUT_SLOWER: Final = f"{STATIC_CANDIDATE}without layers that get slower"
+WITHOUT_SENSITIVE: Final = f"{STATIC_CANDIDATE}without the most sensitive"
+WITHOUT_BOTH: Final = f"{STATIC_CANDIDATE}without sensitive and slower ones"
+PRODUCTS_ONLY: Final = f"{STATIC_CANDIDATE}products only"
+CONVOLUTIONS_ONLY: Final = f"{STATIC_CANDIDATE}convolutions only"
+WITHOUT_DEPTHWISE: Final = f"{STATIC_CANDIDATE}without depthwise"
 MEASURED: Final = (WITHOUT_SLOWER, WITHOUT_SENSITIVE, WITHOUT_BOTH)
 """Which layers these leave in float only measuring tells."""
 KINDS: Final = (PRODUCTS_ONLY, CONVOLUTIONS_ONLY, WITHOUT_DEPTHWISE)

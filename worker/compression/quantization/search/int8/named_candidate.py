@@ -6,6 +6,7 @@ from typing import Final, NoReturn
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8
+from winnow.contract.steps.mixed import STATIC_CANDIDATE
 from winnow.contract.target_rules.written import not_taken
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
@@ -19,7 +20,6 @@ from worker.compression.quantization.search.int8.candidates import (
     MEASURED,
     SIGNS,
     SMOOTH,
-    STATIC,
     Candidate,
     dynamic,
     kinds_in_float,
@@ -32,7 +32,7 @@ from worker.compression.steps.context import Context
 from worker.compression.steps.decisions import few
 
 OF_DYNAMIC: Final = (DYNAMIC, DYNAMIC_SMOOTHED)
-OF_STATIC: Final = (*(f"{STATIC}{name}" for name in CALIBRATIONS), *SIGNS, *KINDS, *MEASURED)
+OF_STATIC: Final = (*(f"{STATIC_CANDIDATE}{name}" for name in CALIBRATIONS), *SIGNS, *KINDS, *MEASURED)
 NAMES: Final = ("float", *OF_DYNAMIC, *OF_STATIC)
 BY_RECIPE: Final = "the recipe names it among those that stay float"
 
@@ -78,7 +78,7 @@ def _static(name: str, float_layers: Sequence[str], context: Context, calibrator
         raise Refusal("missing_data", detail, field="data.calibration")
     if (why := _why_not_static(name, float_layers, context)) is not None:
         _refuse(name, why)
-    calibrated = _calibrated(name.removeprefix(STATIC), calibrator)
+    calibrated = _calibrated(name.removeprefix(STATIC_CANDIDATE), calibrator)
     if calibrated is None:
         _refuse(name, "no layer of this model can be quantized so")
     reasons = dict.fromkeys(float_layers, BY_RECIPE)

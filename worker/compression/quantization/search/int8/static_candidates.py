@@ -6,6 +6,7 @@ of layers left in float, and the most sensitive layers left in float.
 
 from dataclasses import dataclass, field
 
+from winnow.contract.steps.mixed import STATIC_CANDIDATE
 from worker.compression.progress import Within
 from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.search.acceptance import Acceptance
@@ -16,7 +17,6 @@ from worker.compression.quantization.search.int8.candidates import (
     AROUND_ZERO,
     SIGNED,
     SIGNS,
-    STATIC,
     WITHOUT_BOTH,
     WITHOUT_SENSITIVE,
     Candidate,
@@ -49,7 +49,7 @@ def static_candidates(calibrator: Calibrator, accepts: Acceptance) -> StaticCand
     base = best.static
     feed = next(calibrator.samples.take(1).batches(1))
     gains = measure_gains(base, feed, context)
-    candidates = [static(each.static, f"{STATIC}{each.name}") for each in calibrations]
+    candidates = [static(each.static, f"{STATIC_CANDIDATE}{each.name}") for each in calibrations]
     if context.checked is None:  # else rules have said which sign is taken
         name = AROUND_ZERO if context.target == "openvino-cpu" else SIGNED
         candidates.append(static(base, name, signs=SIGNS[name]))
