@@ -14,13 +14,14 @@ from winnow.contract.recipe import Int8Static
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
+from worker.compression.measure.quality.judgement import compares_with_labels
 from worker.compression.progress import Progress, Within
 from worker.compression.quantization.integer.eligibility import WANTED
 from worker.compression.quantization.integer.hardware import resolve_target
 from worker.compression.quantization.integer.operator_rules import rules_that_held
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, prepare
-from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
+from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule, aimed_db
 from worker.compression.quantization.search.exclusion import Exclusion, exclude_sensitive
 from worker.compression.quantization.search.float_costs import costs_of
 from worker.compression.quantization.search.output_error import OutputComparer, job_comparer
@@ -89,12 +90,9 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
 def _enough_db(step: Int8Static, samples: Samples, context: Context) -> float | None:
     """Signal to noise for which layers are left in float; None where `exclude: "auto"` does that, where labels judge,
     and where weights of 4 bits are for size."""
-    judged = samples.targets is not None and (
-        context.require.max_metric_drop is not None or context.require.max_relative_drop is not None
-    )
-    if step.exclude == "auto" or step.weight_bits == 4 or judged:
+    if step.exclude == "auto" or step.weight_bits == 4:
         return None
-    return HARMLESS_DB if context.require.min_snr_db is None else context.require.min_snr_db
+    return aimed_db(context.require, compares_with_labels(context.evaluation, samples))
 
 
 def _parts(progress: Progress, count: int) -> Iterator[Callable[[float], None]]:

@@ -219,7 +219,9 @@ def test_weights_alone_are_refused_where_the_target_takes_them_in_no_form(
     target: CheckedTarget, tmp_path: Path
 ) -> None:
     asked = WeightOnly.model_validate({"kind": "weight_only"})
-    found = refusal(lambda: apply(mixed_net(inner=512)[0], asked, Context(tmp_path, 0, Silent(), checked=target)))
+    found = refusal(
+        lambda: apply(mixed_net(inner=512)[0], asked, Context(tmp_path, 0, Silent(), checked=target))
+    )
     assert found is not None
     assert found.code == "nothing_to_quantize"
     assert f"{target} takes no com.microsoft.MatMulNBits" in found.detail

@@ -58,6 +58,13 @@ class Judgement:
         return samples_at_once(self.task, samples)
 
 
+def compares_with_labels(evaluation: Evaluation | None, samples: Samples) -> bool:
+    """Whether there are labels, and a metric that is measured by them."""
+    if evaluation is None or samples.targets is None:
+        return False
+    return evaluation.metric is None or any(metric != AGREEMENT for metric in evaluation.metrics)
+
+
 def samples_at_once(task: Task, samples: Samples) -> int:
     """One where rows of boxes may be of any number, so that none is somebody else's."""
     return 1 if task == "detection" else batch_for(samples)

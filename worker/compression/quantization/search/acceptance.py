@@ -11,6 +11,18 @@ HARMLESS_DB = 20.0
 Acceptance = Callable[[OutputQuality], bool]
 
 
+def judged_by_labels(require: Requirements, labelled: bool) -> bool:
+    """Whether a drop of the metric decides, which calibration data with labels can tell."""
+    return labelled and (require.max_metric_drop is not None or require.max_relative_drop is not None)
+
+
+def aimed_db(require: Requirements, labelled: bool) -> float | None:
+    """Choose the signal to noise that repairs aim at, in dB; None where labels judge."""
+    if judged_by_labels(require, labelled):
+        return None
+    return HARMLESS_DB if require.min_snr_db is None else require.min_snr_db
+
+
 def acceptance_rule(require: Requirements, labelled: bool) -> tuple[Acceptance, str]:
     """Make the rule that accepts a candidate, and say in words what it asks.
 
@@ -18,15 +30,16 @@ def acceptance_rule(require: Requirements, labelled: bool) -> tuple[Acceptance, 
     judged, the outputs have to stay `HARMLESS_DB` above the noise.
     """
     rules: list[tuple[Acceptance, str]] = []
+    by_labels = judged_by_labels(require, labelled)
     if (cosine := require.min_cosine) is not None:
         rules.append((lambda quality: quality.cosine >= cosine, f"cosine ≥ {cosine:g}"))
     if (snr := require.min_snr_db) is not None:
         rules.append((lambda quality: quality.snr_db >= snr, f"SNR ≥ {snr:g} dB"))
-    if (max_drop := require.max_metric_drop) is not None and labelled:
+    if (max_drop := require.max_metric_drop) is not None and by_labels:
         rules.append(
             (lambda quality: quality.drop is not None and quality.drop <= max_drop, f"drop ≤ {max_drop:g}")
         )
-    if (share := require.max_relative_drop) is not None and labelled:
+    if (share := require.max_relative_drop) is not None and by_labels:
         rules.append(
             (
                 lambda quality: quality.relative_drop is not None and quality.relative_drop <= share,

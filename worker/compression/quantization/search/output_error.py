@@ -27,7 +27,7 @@ from worker.compression.machine.threads import usable_threads
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.bootstrap import single_interval
-from worker.compression.measure.quality.judgement import Judgement, judgement_of
+from worker.compression.measure.quality.judgement import Judgement, compares_with_labels, judgement_of
 from worker.compression.onnx_files import model_files
 from worker.compression.quantization.search.output_figures import EXACT_DB, Pairs, compared, cosine, snr
 from worker.compression.quantization.search.output_parts import Parts, joined_parts, uneven_parts
@@ -119,10 +119,9 @@ class OutputComparer:
 
     def _judged(self, network: Network, evaluation: Evaluation | None) -> Judgement | None:
         """What the metric that decides is made of; None without labels, or where it needs none."""
-        if evaluation is None or self.samples.targets is None:
+        if evaluation is None or not compares_with_labels(evaluation, self.samples):
             return None
-        judgement = judgement_of(evaluation, network, self.samples)
-        return judgement if judgement.labelled else None
+        return judgement_of(evaluation, network, self.samples)
 
     def _agreeing(self, network: Network, evaluation: Evaluation | None) -> Judgement | None:
         """What compares answers; None where no task says what an answer is."""

@@ -19,7 +19,7 @@ from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.measure.network import Network
-from worker.compression.measure.quality.judgement import Judgement, judgement_of
+from worker.compression.measure.quality.judgement import Judgement, compares_with_labels, judgement_of
 from worker.compression.measure.quality.quality import check_quality, measure_quality, original_quality
 from worker.compression.measure.verdict.requirements import judge
 from worker.compression.measure.verdict.verdict import verdict
@@ -355,3 +355,22 @@ def test_what_cannot_be_judged_is_refused_before_any_work(case: str, tmp_path: P
     with pytest.raises(Refusal, match=says) as refused:
         first_checks()
     assert refused.value.problem.code == code
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "labelled"),
+    [
+        (None, False),
+        (Evaluation(task="classification"), True),
+        (Evaluation(metric="top1"), True),
+        (Evaluation(metric="agreement", task="classification"), False),
+        (Evaluation(metric="agreement", task="classification", also=["top1"]), True),
+    ],
+)
+def test_metrics_compare_with_labels_where_there_are_some(
+    evaluation: Evaluation | None, labelled: bool, tmp_path: Path
+) -> None:
+    arrays = {"x": RNG.normal(size=(N, 5)).astype(np.float32)}
+    samples = samples_of(tmp_path, echo(tmp_path, arrays), arrays, RNG.integers(0, 5, N))
+    assert compares_with_labels(evaluation, samples) is labelled
+    assert not compares_with_labels(evaluation, replace(samples, targets=None))

@@ -23,7 +23,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.acceptance import acceptance_rule
+from worker.compression.quantization.search.acceptance import acceptance_rule, aimed_db
 from worker.compression.quantization.search.layer_profile import layer_times
 from worker.compression.quantization.search.output_error import EXACT_DB, OutputComparer, OutputQuality
 from worker.compression.quantization.search.sensitivity import measure_gains, measure_sensitivities
@@ -148,6 +148,27 @@ def test_what_is_required_is_judged_where_it_can_be(
     require: Requirements, labelled: bool, quality: OutputQuality, met: bool
 ) -> None:
     assert acceptance_rule(require, labelled)[0](quality) is met
+
+
+@pytest.mark.parametrize(
+    ("require", "labelled", "db"),
+    [
+        (Requirements(), True, 20),
+        (Requirements(min_snr_db=30), False, 30),
+        (Requirements(max_metric_drop=0.01), False, 20),
+        (Requirements(max_metric_drop=0.01, min_snr_db=30), True, None),
+        (Requirements(max_relative_drop=0.01), True, None),
+    ],
+)
+def test_decibels_are_aimed_at_unless_labels_judge(
+    require: Requirements, labelled: bool, db: float | None
+) -> None:
+    """And where nothing but decibels is asked, what reaches the aim is accepted."""
+    assert aimed_db(require, labelled) == db
+    if db is not None:
+        accepts, _ = acceptance_rule(require, labelled)
+        assert accepts(OutputQuality(db, 0))
+        assert not accepts(OutputQuality(db - 0.1, 1))
 
 
 @pytest.mark.usefixtures("all_told")
