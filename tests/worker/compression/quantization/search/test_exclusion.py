@@ -11,6 +11,7 @@ from tests.support.small_nets import samples
 from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
+from worker.compression.quantization.search.acceptance import MARGIN_DB, acceptance_rule, with_margin
 from worker.compression.quantization.search.exclusion import by_price
 from worker.compression.quantization.search.output_error import OutputQuality
 from worker.compression.quantization.search.sensitivity import Gain, Sensitivity
@@ -23,6 +24,7 @@ def layer(name: str, snr_db: float, saved_bytes: int = 0, op: str = "Conv") -> S
 
 def without_sensitive(folder: Path, least: float) -> StepResult:
     """The network in 8 bits, `least` dB above its error by layers left in float alone."""
+    folder.mkdir(exist_ok=True)
     net = separable_net()
     step = Int8Static(kind="int8_static", exclude="auto", repair=False)
     data = samples(folder, net, **data_for(net))
@@ -63,7 +65,30 @@ def test_what_the_others_do_without_comes_back(tmp_path: Path) -> None:
     assert back < tried
     floats = {row["name"] for row in made.details["layers"] if not row["quantized"]}
     assert floats == tried - back
-    assert made.details["found_on_calibration_data"]["snr_db"] >= 25
+    assert made.details["found_on_calibration_data"]["snr_db"] >= 25 + MARGIN_DB
+
+
+@given(st.floats(-50, 100), st.floats(-50, 100))
+def test_a_margin_is_of_decibels_alone(snr_db: float, least: float) -> None:
+    accepts, _ = acceptance_rule(Requirements(min_snr_db=least), labelled=False)
+    quality = OutputQuality(snr_db, 0.5)
+    assert with_margin(accepts)(quality) == (snr_db - MARGIN_DB >= least)
+    by_cosine, _ = acceptance_rule(Requirements(min_cosine=0.5), labelled=False)
+    assert with_margin(by_cosine)(quality)
+
+
+def test_where_the_margin_is_out_of_reach_what_is_required_is_enough(tmp_path: Path) -> None:
+    """All but one layer in float reach so much, and no dB more."""
+    most = without_sensitive(tmp_path / "most", 150)
+    assert not most.changed
+    reached = most.details["found_on_calibration_data"]["snr_db"]
+    made = without_sensitive(tmp_path / "less", reached - MARGIN_DB / 2)
+    assert made.changed
+    assert (
+        reached - MARGIN_DB / 2
+        <= made.details["found_on_calibration_data"]["snr_db"]
+        < reached + MARGIN_DB / 2
+    )
 
 
 @pytest.mark.parametrize("least", [15, 20])

@@ -8,11 +8,12 @@ from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings
 from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.smoothquant import smooth
+from worker.compression.quantization.search.acceptance import MARGIN_DB
 from worker.compression.quantization.search.float_costs import costs_of
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.repair.apart import keep_sentinels_apart
 from worker.compression.quantization.search.repair.float_layers import leave_layers_in_float
-from worker.compression.quantization.search.repair.judge import GOOD_DB, MIN_GAIN_DB, Judge
+from worker.compression.quantization.search.repair.judge import GOOD_DB, Judge
 from worker.compression.quantization.search.repair.repair import repair
 from worker.compression.quantization.search.repair.repairs import Repair
 from worker.compression.quantization.search.repair.sentinels import marked_values
@@ -62,7 +63,7 @@ def calibrate(
 
 def _sensitive_layers(static: Static, judge: Judge, enough_db: float, context: Context) -> list[Repair]:
     """Only where a glance does not say that all is well; a target with 16 bits has no floats between."""
-    aimed = enough_db + MIN_GAIN_DB
+    aimed = enough_db + MARGIN_DB
     if static.target.sixteen_bits or not static.quantizable() or judge.glanced_db(static) >= aimed:
         return []
     return leave_layers_in_float(static, judge, aimed, costs_of(static.model, context.shapes))
