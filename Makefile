@@ -28,7 +28,7 @@ fix: $(STAMP)         ## what `check` complains of and a tool can mend
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: bench-models bench-overhead bench-data bench-chaos bench-training bench-channel_groups bench-pruning bench-sparsity bench-low_rank bench-int8 bench-weight_only bench-packages bench-large bench-deep_compression bench-simplify bench-targets bench-peers bench-hostile bench-sequences bench-forecast bench-faults bench-collapse bench-search bench-students bench-service bench-pages bench-replay bench-gate   ## every benchmark; each prints one table
+bench: bench-models bench-overhead bench-data bench-chaos bench-training bench-channel_groups bench-pruning bench-sparsity bench-low_rank bench-int8 bench-weight_only bench-packages bench-large bench-deep_compression bench-simplify bench-targets bench-runtimes bench-peers bench-hostile bench-sequences bench-forecast bench-faults bench-collapse bench-search bench-students bench-service bench-pages bench-replay bench-gate   ## every benchmark; each prints one table
 
 bench-%: $(STAMP)     ## one benchmark
 	$(PY) -m benchmarks.$*

@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmarks.collapse.cases import cases
 from benchmarks.peers.candidates import ROOT, Candidate, Failed, candidates
 from benchmarks.peers.cases import Case
-from benchmarks.peers.quality import Quality, better, judged
+from benchmarks.peers.quality import Quality, judged
 from benchmarks.peers.rules import Measured, faster
 from benchmarks.peers.timing import timed
 from benchmarks.shared_data import shared_or_exit
@@ -66,9 +66,9 @@ def _one(case: Case, folder: Path) -> tuple[list[list[str]], dict[str, Measured]
     networks = [Network(each.path, 1, each.name) for each in able]
     batch = case.judged.fixed_batch or 1
     times = timed(networks, case.judged, batch)
-    qualities = judged(networks[0], networks, case.judged)
+    qualities = judged(networks[0], networks, case.judged, case.detector)
     measured = {
-        each.name.removesuffix(" (normal form)"): Measured(each, {batch: times[:, at]}, quality)
+        each.name.removesuffix(" (normal form)"): Measured(each, {batch: times[at]}, quality)
         for at, (each, quality) in enumerate(zip(able, qualities, strict=True))
     }
     return [
@@ -92,7 +92,7 @@ def _rows(case: Case, measured: dict[str, Measured]) -> Iterator[list[str]]:
 
 def _worded(quality: Quality) -> str:
     decibels = f"{quality.snr_db:.1f} dB"
-    return decibels if quality.right is None else f"{quality.value:.2f} % ({decibels})"
+    return f"{quality.value:.2f} % ({decibels})" if quality.in_points else decibels
 
 
 def _collapsed(one: Measured, floats: Measured) -> bool:
@@ -100,9 +100,9 @@ def _collapsed(one: Measured, floats: Measured) -> bool:
 
 
 def _worse(one: Measured, floats: Measured, points: float, decibels: float) -> bool:
-    if one.quality.right is None:
-        return one.quality.snr_db < decibels
-    return floats.quality.value - one.quality.value > points
+    if one.quality.in_points:
+        return floats.quality.value - one.quality.value > points
+    return one.quality.snr_db < decibels
 
 
 def _unmet(name: str, floats: Measured, ours: Measured | None) -> Iterator[str]:
@@ -111,12 +111,10 @@ def _unmet(name: str, floats: Measured, ours: Measured | None) -> Iterator[str]:
         yield f"{name}: failed"
         return
     if _worse(ours, floats, OURS_LOST, OURS_DB):
-        lost = (
-            ""
-            if ours.quality.right is None
-            else f", {-better(ours.quality, floats.quality)[0]:.2f} points lost"
+        lost = floats.quality.value - ours.quality.value
+        yield f"{name}: {_worded(ours.quality)}" + (
+            f", {lost:.2f} points lost" if ours.quality.in_points else ""
         )
-        yield f"{name}: {_worded(ours.quality)}{lost}"
     ratio, low, high = faster(ours, floats, next(iter(ours.times)))
     if high < 1:
         yield f"{name}: {ratio:.2f}× [{low:.2f}, {high:.2f}]"

@@ -70,6 +70,12 @@ def mobilenetv3(path: Path, epochs: int = 8) -> None:
         nn.Conv2d(into, 288, 1, bias=False), nn.BatchNorm2d(288), nn.Hardswish(), nn.AdaptiveAvgPool2d(1),
         nn.Flatten(), nn.Linear(288, 512), nn.Hardswish(), nn.Linear(512, CLASSES),
     )  # fmt: skip
+    train(network, *cifar_loss(network, epochs))
+    onnx.save(export_onnx(network, [torch.zeros(2, 3, 64, 64)], "dynamo", output="logits"), path)
+
+
+def cifar_loss(network: nn.Module, epochs: int) -> tuple[int, int, Callable[[Tensor], Tensor]]:
+    """What `train` takes besides: CIFAR's 10,000 training images, every other one mirrored."""
     with np.load(SHARED / "data" / "cifar10_subset.npz") as archive:
         images, labels = cifar_pixels(archive["x_train"]), torch.from_numpy(archive["y_train"]).long()
 
@@ -78,8 +84,7 @@ def mobilenetv3(path: Path, epochs: int = 8) -> None:
         x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(3), x)
         return functional.cross_entropy(network(x), labels[rows])
 
-    _train(network, len(images), epochs, loss)
-    onnx.save(export_onnx(network, [images[:2]], "dynamo", output="logits"), path)
+    return len(images), epochs, loss
 
 
 def cifar_pixels(images: np.ndarray) -> Tensor:
@@ -130,7 +135,7 @@ def detr(path: Path, epochs: int = 8) -> None:
         )
         return scores + functional.l1_loss(found[..., CLASSES:], boxes[rows]) / 4
 
-    _train(network, len(images), epochs, loss)
+    train(network, len(images), epochs, loss)
     onnx.save(export_onnx(network, [torch.zeros(2, 1, CANVAS, CANVAS)], "dynamo", output="found"), path)
 
 
@@ -153,7 +158,7 @@ def canvases(part: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return images, labels[chosen].astype(np.int64), boxes
 
 
-def _train(network: nn.Module, count: int, epochs: int, loss: Callable[[Tensor], Tensor]) -> None:
+def train(network: nn.Module, count: int, epochs: int, loss: Callable[[Tensor], Tensor]) -> None:
     """AdamW under one cycle of the rate; leaves the network in its mode for inference."""
     network.train()
     steps = epochs * (count // BATCH)

@@ -63,10 +63,10 @@ def _one(case: Case, folder: Path) -> tuple[list[list[str]], list[Finding]]:
     times = {batch: timed([original, *networks], case.judged, batch) for batch in batches}
     qualities = judged(original, [original, *networks], case.judged)
     floats = Measured(
-        Candidate("float", True, case.model, 0, 0), {b: t[:, 0] for b, t in times.items()}, qualities[0]
+        Candidate("float", True, case.model, 0, 0), {b: t[0] for b, t in times.items()}, qualities[0]
     )
     measured = [
-        Measured(one, {b: t[:, at] for b, t in times.items()}, quality)
+        Measured(one, {b: t[at] for b, t in times.items()}, quality)
         for at, (one, quality) in enumerate(zip(made, qualities[1:], strict=True), 1)
     ]
     found = [*findings(floats.times, measured), *says_so(case, floats, measured)]
@@ -82,7 +82,7 @@ def _row(case: Case, one: Measured, floats: Measured) -> list[str]:
         case.name,
         candidate.name,
         f"{size / before:.3f}×",
-        *(f"{np.median(one.times[b]):.3f}" if b in one.times else "fixed batch" for b in BATCHES),
+        *(f"{np.median(one.times[b].ms):.3f}" if b in one.times else "fixed batch" for b in BATCHES),
         f"{ratio:.2f} ({low:.2f}-{high:.2f})",
         f"{quality.value:.2f} {unit}",
         f"{quality.cosine:.5f}",

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.peers.quality import Detector
 from benchmarks.shared_data import SHARED, prepare
 from winnow.contract.declaration import Declaration
 from worker.compression.data.open import open_samples
@@ -33,7 +34,8 @@ SENTENCES_CALIBRATE = 64
 
 @dataclass(frozen=True)
 class Case:
-    """`calibration` is an archive of arrays [n, …] under the names of the model's inputs; `judged` has the labels."""
+    """`calibration` is an archive of arrays [n, …] under the names of the model's inputs; `judged` has the labels;
+    `detector` is there where boxes are what counts."""
 
     name: str
     model: Path
@@ -41,6 +43,7 @@ class Case:
     judged: Samples
     origin: str
     transformer: bool
+    detector: Detector | None = None
 
 
 def cases(names: list[str], folder: Path) -> Iterator[Case]:

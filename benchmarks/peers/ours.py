@@ -1,6 +1,8 @@
 """One step of Winnow in a process of its own, with the peers' arguments and their last line.
 
 python -m benchmarks.peers.ours model.onnx calibration.npz out.onnx STEP-AS-JSON
+
+A step may have a `target` among its settings: the job's.
 """
 
 import json
@@ -8,8 +10,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from winnow.contract.recipe import Recipe
+from winnow.contract.target import DEFAULT_TARGET
 from worker.compression.apply import apply
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
@@ -29,14 +33,15 @@ def main() -> None:
     print(json.dumps({"seconds": seconds, "peak_bytes": _peak(), "before_bytes": before, "notes": notes}))
 
 
-def _work(model: Path, archive: Path, out: Path, step: dict[str, object]) -> list[str]:
+def _work(model: Path, archive: Path, out: Path, step: dict[str, Any]) -> list[str]:
+    target = step.pop("target", DEFAULT_TARGET)
     (asked,) = Recipe.model_validate({"steps": [step]}).steps
     with tempfile.TemporaryDirectory() as folder:
         graph = model_files.load(model)
         tidy(graph)
         graph = normalise(graph)
         samples = open_samples(Source(archive), inputs_of(graph), Path(folder))
-        changed = apply(graph, asked, Context(Path(folder), 0, Silent(), samples))
+        changed = apply(graph, asked, Context(Path(folder), 0, Silent(), samples, target=target))
         result = normalise(changed.model)
         tidy(result)
         model_files.save_single_file(result, out)

@@ -8,22 +8,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.peers.candidates import FASTEST, NNCF, QUALITY, STATIC, Candidate
 from benchmarks.peers.quality import Quality, better
+from benchmarks.peers.timing import Rounds
 from worker.compression.measure.quality.bootstrap import median_interval
-from worker.compression.measure.timing.interleaved import SESSIONS
 
 FASTER, LONGER = 1.03, 1.20
 
 
 @dataclass(frozen=True)
 class Measured:
-    """`times` are the medians of each round by batch size, [rounds] each; the same rounds for all."""
+    """`times` by batch size; the same rounds for all."""
 
     candidate: Candidate
-    times: dict[int, npt.NDArray[np.float64]]
+    times: dict[int, Rounds]
     quality: Quality
 
 
@@ -41,7 +40,7 @@ class Finding:
         return f"{self.rule}: {self.told}: {verdict}"
 
 
-def findings(float_times: dict[int, npt.NDArray[np.float64]], all_of: list[Measured]) -> Iterator[Finding]:
+def findings(float_times: dict[int, Rounds], all_of: list[Measured]) -> Iterator[Finding]:
     ours = {one.candidate.name: one for one in all_of if one.candidate.ours}
     peers = [one for one in all_of if not one.candidate.ours]
     if not peers:
@@ -63,7 +62,7 @@ def findings(float_times: dict[int, npt.NDArray[np.float64]], all_of: list[Measu
 
 
 def _as_fast(one: Measured, peers: list[Measured], batch: int) -> Finding:
-    fastest = min(peers, key=lambda peer: float(np.median(peer.times[batch])))
+    fastest = min(peers, key=lambda peer: float(np.median(peer.times[batch].ms)))
     ratio, low, high = faster(fastest, one, batch)
     return Finding(
         f"{FASTEST} as fast as the fastest peer within 3 %, batch {batch}",
@@ -98,6 +97,5 @@ def _undominated(one: Measured, peers: list[Measured], batch: int) -> Finding:
 
 def faster(one: Measured, other: Measured, batch: int) -> tuple[float, float, float]:
     """How many times as fast `one` is as `other`: the median over the rounds, bounds over the runtime's sessions."""
-    ratios = other.times[batch] / one.times[batch]
-    sessions = np.arange(len(ratios)) * SESSIONS // len(ratios)
-    return (float(np.median(ratios)), *median_interval(ratios, 0, sessions))
+    ratios = other.times[batch].ms / one.times[batch].ms
+    return (float(np.median(ratios)), *median_interval(ratios, 0, one.times[batch].sessions))

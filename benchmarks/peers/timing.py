@@ -4,6 +4,7 @@ It holds the machine's measuring lock, as jobs do.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,24 @@ MOST_RUNS = 50
 FEWEST_RUNS = 2
 
 
-def timed(networks: Sequence[Network], samples: Samples, batch: int) -> npt.NDArray[np.float64]:
-    """Milliseconds of each round and network, float64 [ROUNDS, networks]."""
+@dataclass(frozen=True)
+class Rounds:
+    """Of one network: `ms` float64 [ROUNDS], and the runtime's session that each round was in, int64 [ROUNDS]."""
+
+    ms: npt.NDArray[np.float64]
+    sessions: npt.NDArray[np.int64]
+
+
+def timed(networks: Sequence[Network], samples: Samples, batch: int) -> list[Rounds]:
+    """Of each network, the same rounds for all."""
     feed, _ = benchmark_feed(networks[0].inputs, batch, {}, samples, seed=0)
     feeds = [network.fit(feed) for network in networks]
     with measuring(Silent()):
         watch = Watch(networks[0].threads)
         runs = [_runs(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
-        times = time_in_turns(networks, feeds, runs, ROUNDS, watch).times
-    return np.stack([fast_times(each) for each in times], axis=1)
+        turns = time_in_turns(networks, feeds, runs, ROUNDS, watch)
+    assert turns.sessions is not None
+    return [Rounds(fast_times(each), turns.sessions) for each in turns.times]
 
 
 def _runs(network: Network, feed: Feed) -> int:
