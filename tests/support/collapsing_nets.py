@@ -336,3 +336,119 @@ def separable_net(blocks: int = 3, spread: float = 8) -> ir.Model:
     weights["head"] = _normal(rng, 6, width, 1, 1) / before[:, None, None]
     body = "\n".join([*lines, f"[head_out] y = Conv (x{blocks}, head)"])
     return model(f"(float[N,3,8,8] image) => (float[N,6,8,8] y) {{\n{body}\n}}", weights)
+
+
+def offset_net(width: int = 64, size: float = 100) -> ir.Model:
+    """One channel of an Elu is large, and adds the same to all that the next layer gives, which a normalisation takes
+    away again: as much range as it has, as little does it matter; and no factor makes it and its weights small."""
+    rng = np.random.default_rng(21)
+    first, second = _normal(rng, width, width), _normal(rng, width, width)
+    first[:, 3] *= size / 4
+    second[3] = 1
+    return model(
+        f"""(float[N,8,{width}] x) => (float[N,8,16] y) {{
+            [up] u = MatMul (x, w1)
+            [lift] b = Add (u, b1)
+            [elu] h = Elu (b)
+            [down] d = MatMul (h, w2)
+            [norm] n = LayerNormalization <axis=-1> (d, scale, shift)
+            [head] y = MatMul (n, w3)
+        }}""",
+        {
+            "w1": first,
+            "b1": np.eye(1, width, 3, dtype=np.float32)[0] * size,
+            "w2": second,
+            "scale": np.ones(width, np.float32),
+            "shift": np.zeros(width, np.float32),
+            "w3": _normal(rng, width, 16),
+        },
+    )
+
+
+def offset_stream_net(width: int = 64, size: float = 1000) -> ir.Model:
+    """The same of a channel of a residual stream: two layers write it, a normalisation with a scale reads it."""
+    rng = np.random.default_rng(22)
+    reading = _normal(rng, width, width)
+    reading[3] = 1
+    return model(
+        f"""(float[N,8,{width}] x) => (float[N,8,16] y) {{
+            [write] w = MatMul (x, w0)
+            [lift] l = Add (w, b0)
+            [norm0] n0 = LayerNormalization <axis=-1> (l, scale0, shift0)
+            [up] u = MatMul (n0, w1)
+            [elu] e = Elu (u)
+            [down] d = MatMul (e, w2)
+            [sum] s = Add (l, d)
+            [norm1] n1 = LayerNormalization <axis=-1> (s, scale1, shift1)
+            [read] r = MatMul (n1, w3)
+            [norm2] n2 = LayerNormalization <axis=-1> (r, scale2, shift2)
+            [head] y = MatMul (n2, w4)
+        }}""",
+        {
+            "w0": _normal(rng, width, width),
+            "b0": np.eye(1, width, 3, dtype=np.float32)[0] * size,
+            "w1": reading,
+            "w2": _normal(rng, width, width),
+            "w3": reading[:, ::-1].copy(),
+            "w4": _normal(rng, width, 16),
+            **{f"scale{i}": rng.uniform(0.5, 1.5, width).astype(np.float32) for i in range(3)},
+            **{f"shift{i}": rng.normal(size=width).astype(np.float32) * 0.1 for i in range(3)},
+        },
+    )
+
+
+def massive_net(width: int = 64, heads: int = 4, *, post: bool = False) -> ir.Model:
+    """A transformer of two blocks of attention and a feed-forward part whose first place has a channel of 400, all else
+    about 1: massive activations (Sun et al. 2024, arXiv:2402.17762), as networks make them by themselves.
+
+    `post`: what is added is normalised, with a scale, and that is the stream.
+    """
+    rng = np.random.default_rng(23)
+    inner, places = width // heads, _normal(rng, 8, width)
+    places[0, 3] = 400
+    weights: dict[str, Any] = {
+        "w0": _normal(rng, width, width),
+        "places": places,
+        "apart": np.array([0, 0, heads, inner]),
+        "flat": np.array([0, 0, width]),
+        "factor": np.array(inner**-0.5, np.float32),
+        "out": _normal(rng, width, 16),
+    }
+    lines = ["[write] m = MatMul (x, w0)", "[place] s0 = Add (m, places)"]
+    norm = "LayerNormalization <axis=-1>"
+    for at in range(4):
+        read = f"s{at}" if post else f"n{at}"
+        weights |= {
+            f"g{at}": rng.uniform(0.5, 2, width).astype(np.float32),
+            f"h{at}": _normal(rng, 1, width)[0],
+        }
+        weights[f"g{at}"][3] = 8
+        lines += [] if post else [f"[norm{at}] n{at} = {norm} (s{at}, g{at}, h{at})"]
+        if at % 2:
+            weights |= {f"u{at}": _normal(rng, width, 2 * width), f"d{at}": _normal(rng, 2 * width, width)}
+            lines += [f"[up{at}] p{at} = MatMul ({read}, u{at})", f"[elu{at}] e{at} = Elu (p{at})"]
+        else:
+            weights |= {f"{part}{at}": _normal(rng, width, width) for part in "qkvd"}
+            for part, perm in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
+                lines += [
+                    f"[{part}l{at}] {part}m{at} = MatMul ({read}, {part}{at})",
+                    f"[{part}r{at}] {part}a{at} = Reshape ({part}m{at}, apart)",
+                    f"[{part}t{at}] {part}h{at} = Transpose <perm={perm}> ({part}a{at})",
+                ]
+            lines += [
+                f"[scores{at}] z{at} = MatMul (qh{at}, kh{at})",
+                f"[scale{at}] y{at} = Mul (z{at}, factor)",
+                f"[soft{at}] o{at} = Softmax <axis=-1> (y{at})",
+                f"[mix{at}] i{at} = MatMul (o{at}, vh{at})",
+                f"[back{at}] j{at} = Transpose <perm=[0, 2, 1, 3]> (i{at})",
+                f"[flat{at}] e{at} = Reshape (j{at}, flat)",
+            ]
+        lines += [f"[down{at}] t{at} = MatMul (e{at}, d{at})"]
+        lines += [f"[sum{at}] {'r' if post else 's'}{at + (not post)} = Add (s{at}, t{at})"]
+        lines += [f"[norm{at}] s{at + 1} = {norm} (r{at}, g{at}, h{at})"] if post else []
+    if not post:
+        weights |= {"g4": np.ones(width, np.float32), "h4": np.zeros(width, np.float32)}
+        lines += [f"[last] n4 = {norm} (s4, g4, h4)"]
+    lines += [f"[head] y = MatMul ({'s4' if post else 'n4'}, out)"]
+    body = "\n".join(lines)
+    return model(f"(float[N,8,{width}] x) => (float[N,8,16] y) {{\n{body}\n}}", weights)

@@ -74,6 +74,11 @@ class Linear:
         """Of its data."""
         return 1 if self.node.op_type == "Conv" else -1
 
+    @property
+    def weight_axis(self) -> int:
+        """Of the weight as it is stored: that of the data's channels."""
+        return 1 if self.node.op_type == "Conv" or self.outputs_first else 0
+
     def by_column(self, numbers: Array) -> Array:
         """Spread one number for each channel of the data, those of all groups, over the columns: [groups, in]."""
         inner = self.shape[2]

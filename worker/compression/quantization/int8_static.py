@@ -71,7 +71,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     )
     result.details.update(samples=len(samples), seed=context.seed, **calibration.details)
     result.details.update(as_details(calibration.repairs), **rules_that_held(static))
-    result.notes.extend([*static.unvarying(), *sentences(calibration.repairs)])
+    result.notes.extend([*static.notes(), *sentences(calibration.repairs)])
     if static.unreached or static.spared.float_nodes:
         layers = static.decisions()
         result.details["layers"] = report_rows(layers)

@@ -86,7 +86,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     result.details["layers"] = report_rows(static.selection().layers)
     reported = as_details(repairs) | rules_that_held(static)
     result.details.update(reported)
-    result.notes.extend([*static.unvarying(), *sentences(repairs)])
+    result.notes.extend([*static.notes(), *sentences(repairs)])
     if step.bits is not None:
         return _as_named(original, static, result, step.bits, context)
     compared = samples.draw(MAX_COMPARED_SAMPLES, context.seed)

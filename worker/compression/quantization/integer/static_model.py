@@ -41,7 +41,8 @@ class Static:
     By the name of a layer, where they were measured: `means` of its input channels, which its bias is corrected with,
     and its weights as `rounded` by learning. By the name of a value, the `distributions` that ranges come from. With
     `embeddings`, their tables are quantized too, with `corrects_biases` means are wanted of any form of the graph.
-    `spared` says what stays float so that nothing collapses. `shared` has what other trials measured.
+    `spared` says what stays float so that nothing collapses. `shared` has what other trials measured. `obstacles` are
+    sentences on what stood against a repair; all forms write them down in one place.
     """
 
     edit: GraphEdit
@@ -58,6 +59,7 @@ class Static:
     unreached: dict[str, str] = field(default_factory=dict)
     spared: Spared = field(default_factory=Spared)
     shared: SharedArrays = UNSHARED
+    obstacles: dict[str, None] = field(default_factory=dict)
     _ranges: dict[tuple[str, Method], Range] = field(default_factory=dict, repr=False)
 
     @property
@@ -99,12 +101,22 @@ class Static:
             and {str(value.name) for value in (node.inputs[0], node.outputs[0]) if value is not None} & empty
         }
 
+    def on_clone(self) -> "Static":
+        """Another form to be changed, of which nothing is measured yet."""
+        return replace(
+            self, edit=self.edit.on_clone(), distributions={}, means={}, spared=self.spared.copy(), _ranges={}
+        )
+
     def become(self, other: "Static") -> None:
         """Take over the graph of another form, and what was measured of it."""
         self.edit, self.spared, self.means = other.edit, other.spared, other.means
         self.distributions, self._ranges = other.distributions, other._ranges
         if self.corrects_biases and not self.means:
             self.means = self.channel_means()
+
+    def notes(self) -> list[str]:
+        """Say what a reader should know of ranges and of what could not be repaired."""
+        return [*self.unvarying(), *self.obstacles]
 
     def unvarying(self) -> list[str]:
         """Name the values which never changed in a note, where there are such."""

@@ -90,4 +90,4 @@ def report_of(calibrated: Calibrated) -> dict[str, object]:
 
 def notes_of(calibrated: Calibrated) -> list[str]:
     """What the user should know of it."""
-    return [*calibrated.static.unvarying(), *sentences(calibrated.repairs)]
+    return [*calibrated.static.notes(), *sentences(calibrated.repairs)]

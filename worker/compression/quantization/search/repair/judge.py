@@ -20,6 +20,8 @@ MAX_GLANCED: Final = 8
 """Samples that say whether to look closer."""
 MIN_GAIN_DB: Final = 1.0
 """That a repair has to bring."""
+EXACT_DB: Final = 80.0
+"""From which on the same is computed in another order."""
 GOOD_DB: Final = 30.0
 """Signal to noise from which on nothing is looked for."""
 
@@ -52,6 +54,10 @@ class Judge:
     ) -> float:
         """Quantize, but for the layers that `float_reasons` names, and compare. Raises what `OutputComparer` raises."""
         return self._comparing(static)(self._form(static).quantized(float_reasons), max_samples).snr_db
+
+    def is_exact(self, static: Static, other: Static) -> bool:
+        """Whether the floats of another form compute what those of this one do, but for their rounding."""
+        return self._comparing(static)(other.model, MAX_GLANCED).snr_db >= EXACT_DB
 
     def _comparing(self, static: Static) -> OutputComparer:
         if self._comparer is None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["sentinels", "channels", "join", "layers"]
+Kind = Literal["sentinels", "channels", "rotation", "split", "join", "layers"]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from worker.compression.quantization.integer.eligibility import Selection, carri
 from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.repair.judge import Judge
-from worker.compression.quantization.search.repair.proposals import Proposal, take_what_helps
 from worker.compression.quantization.search.repair.repairs import Repair
-from worker.compression.quantization.search.repair.uneven import JOINS, Uneven
+from worker.compression.quantization.search.repair.uneven_scales.proposals import Proposal, take_what_helps
+from worker.compression.quantization.search.repair.uneven_scales.uneven import JOINS, Uneven
 
 REMEDY = "left in float"
 

@@ -9,7 +9,7 @@ from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.repair.judge import GOOD_DB, MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repairs import Repair
-from worker.compression.quantization.search.repair.uneven import Uneven
+from worker.compression.quantization.search.repair.uneven_scales.uneven import Uneven
 
 MAX_TRIED: Final = 8
 """The first: the most uneven."""

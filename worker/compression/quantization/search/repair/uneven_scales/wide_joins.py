@@ -15,11 +15,11 @@ from worker.compression.quantization.integer.eligibility import Selection, carri
 from worker.compression.quantization.integer.sixteen_bits import OPSET
 from worker.compression.quantization.integer.spared import Spared
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.repair.float_joins import readers_of, stream_of
 from worker.compression.quantization.search.repair.judge import Judge
-from worker.compression.quantization.search.repair.proposals import Proposal, take_what_helps
 from worker.compression.quantization.search.repair.repairs import Repair
-from worker.compression.quantization.search.repair.uneven import Uneven
+from worker.compression.quantization.search.repair.uneven_scales.float_joins import readers_of, stream_of
+from worker.compression.quantization.search.repair.uneven_scales.proposals import Proposal, take_what_helps
+from worker.compression.quantization.search.repair.uneven_scales.uneven import Uneven
 from worker.compression.steps.opset import raised
 
 REMEDY = f"in 16 bits (opset {OPSET})"

@@ -1,7 +1,6 @@
 """Evens out what is uneven by scales in the weights around it, where that was measured to help."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 
 from worker.compression.ir.operator_sets import MATMULS_AND_CONV
@@ -10,7 +9,11 @@ from worker.compression.quantization.preparation.scale_groups.even_out import ev
 from worker.compression.quantization.preparation.scale_groups.rules import label_channels
 from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
 from worker.compression.quantization.search.repair.repairs import Repair
-from worker.compression.quantization.search.repair.uneven import SCALED_SAMPLES, Uneven, see_channels
+from worker.compression.quantization.search.repair.uneven_scales.uneven import (
+    SCALED_SAMPLES,
+    Uneven,
+    see_channels,
+)
 
 FOLDED = "evened out by scales in the weights around"
 PUT_IN = "evened out by scales in the weights around, and a Mul where there were none"
@@ -95,12 +98,11 @@ def _pinned_inputs(static: Static, names: Collection[str], *operators: str) -> C
 
 def _evened(static: Static, names: Collection[str], cuts: Cuts) -> Static | None:
     """A copy with even channels, of which no range is measured yet; None where no factor can be folded."""
-    edit = static.edit.on_clone()
-    labels = label_channels(edit, cuts)
-    evened = replace(static, edit=edit, distributions={}, means={}, spared=static.spared.copy(), _ranges={})
+    evened = static.on_clone()
+    labels = label_channels(evened.edit, cuts)
     seen = see_channels(evened, labels, SCALED_SAMPLES)
     factors = factors_of(labels, seen, {value for value in seen if value.name in names})
     if not factors:
         return None
-    even_out(edit, labels, factors)
+    even_out(evened.edit, labels, factors)
     return evened

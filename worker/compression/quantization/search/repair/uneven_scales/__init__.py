@@ -1,0 +1,1 @@
+"""Values whose parts or channels one scale cannot hold: found, and the ways to repair them."""
