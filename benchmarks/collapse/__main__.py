@@ -22,7 +22,7 @@ OURS: Final = "int8"
 USUAL: Final = ("onnxruntime bare", "onnxruntime partial")
 PEERS: Final = (("onnxruntime", "bare"), ("onnxruntime", "partial"), ("nncf", "default"), ("onnxsim", "auto"))
 MOST_LOST, LEAST_DB = 5.0, 10.0
-"""What collapses: points of top-1, and dB without labels."""
+"""What collapses: points of top-1 or of the precision of boxes, or dB without labels."""
 OURS_LOST, OURS_DB = 1.0, 20.0
 FEWEST: Final = 12
 
@@ -96,13 +96,12 @@ def _worded(quality: Quality) -> str:
 
 
 def _collapsed(one: Measured, floats: Measured) -> bool:
-    return _worse(one, floats, MOST_LOST, LEAST_DB)
+    return _lost(one, floats) > MOST_LOST or (not one.quality.labelled and one.quality.snr_db < LEAST_DB)
 
 
-def _worse(one: Measured, floats: Measured, points: float, decibels: float) -> bool:
-    if one.quality.in_points:
-        return floats.quality.value - one.quality.value > points
-    return one.quality.snr_db < decibels
+def _lost(one: Measured, floats: Measured) -> float:
+    """Points; 0 where quality is in decibels."""
+    return floats.quality.value - one.quality.value if one.quality.in_points else 0.0
 
 
 def _unmet(name: str, floats: Measured, ours: Measured | None) -> Iterator[str]:
@@ -110,11 +109,9 @@ def _unmet(name: str, floats: Measured, ours: Measured | None) -> Iterator[str]:
     if ours is None:
         yield f"{name}: failed"
         return
-    if _worse(ours, floats, OURS_LOST, OURS_DB):
-        lost = floats.quality.value - ours.quality.value
-        yield f"{name}: {_worded(ours.quality)}" + (
-            f", {lost:.2f} points lost" if ours.quality.in_points else ""
-        )
+    quality, lost = ours.quality, _lost(ours, floats)
+    if lost > OURS_LOST if quality.labelled else quality.snr_db < OURS_DB:
+        yield f"{name}: {_worded(quality)}" + (f", {lost:.2f} points lost" if quality.labelled else "")
     ratio, low, high = faster(ours, floats, next(iter(ours.times)))
     if high < 1:
         yield f"{name}: {ratio:.2f}× [{low:.2f}, {high:.2f}]"

@@ -50,13 +50,14 @@ class Detector:
 @dataclass(frozen=True)
 class Quality:
     """`signal` and `noise` float64 [n, outputs]; with labels `right` [n] in percent, 0 or 100; `precision` of a
-    detector's boxes in percent."""
+    detector's boxes in percent, beside labels where it is `labelled`."""
 
     signal: npt.NDArray[np.float64]
     noise: npt.NDArray[np.float64]
     cosine: float
     right: npt.NDArray[np.float64] | None
     precision: float | None = None
+    labelled: bool = False
 
     @property
     def in_points(self) -> bool:
@@ -91,10 +92,11 @@ class _Sums:
         lengths = np.sqrt(signal * other)
         cosine = np.divide(cross, lengths, out=np.ones_like(cross), where=lengths > 0)
         right = np.concatenate(self.right) if self.right else None
+        labelled = bool(self.right) or (detector is not None and detector.truth is not None)
         precision = (
             None if detector is None else 100 * detector.precision.value(np.concatenate(self.boxes)).value
         )
-        return Quality(signal, noise, float(cosine.mean(0).min()), right, precision)
+        return Quality(signal, noise, float(cosine.mean(0).min()), right, precision, labelled)
 
 
 def judged(
