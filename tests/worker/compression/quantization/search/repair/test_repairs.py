@@ -100,7 +100,7 @@ def test_massive_activations_of_one_place_are_rotated_away(tmp_path: Path) -> No
 
 
 def test_a_stream_that_is_normalised_behind_its_sums_is_not_rotated(tmp_path: Path) -> None:
-    """Its weights stay those of the upload where nothing else is repaired; the report says why."""
+    """Neither are its values of attention, which alone bring nothing; the report says what stands against it."""
     net = partial(massive_net, post=True)
     made = quantize(net, tmp_path, data_for(net()))
     assert "rotation" not in [row["kind"] for row in made.details["repairs"]]
