@@ -1,26 +1,27 @@
 """All repairs of what is uneven, in order: what each leaves undone is left to the next."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.acceptance import HARMLESS_DB
 from worker.compression.quantization.search.repair.judge import GOOD_DB, Judge
 from worker.compression.quantization.search.repair.repairs import Repair
+from worker.compression.quantization.search.repair.uneven_scales.equal_forms import EqualForm, take_best
 from worker.compression.quantization.search.repair.uneven_scales.even_channels import (
-    even_channels,
+    evened,
     everywhere,
     folded,
     put_in,
 )
 from worker.compression.quantization.search.repair.uneven_scales.float_joins import leave_joins_in_float
-from worker.compression.quantization.search.repair.uneven_scales.rotate import rotate_streams
-from worker.compression.quantization.search.repair.uneven_scales.split_channels import split_outliers
+from worker.compression.quantization.search.repair.uneven_scales.rotate import rotated
+from worker.compression.quantization.search.repair.uneven_scales.split_channels import split
 from worker.compression.quantization.search.repair.uneven_scales.uneven import Uneven, uneven_values
 from worker.compression.quantization.search.repair.uneven_scales.wide_joins import widen_joins
 
 Way = Callable[[Static, Sequence[Uneven], Judge, float], list[Repair]]
+Forms = Callable[[Static, Sequence[Uneven], Sequence[Uneven], Judge], Iterator[EqualForm]]
 
 
 def repair(static: Static, judge: Judge) -> list[Repair]:
@@ -44,36 +45,32 @@ def _much(values: Iterable[Uneven]) -> list[Uneven]:
 
 
 def _ways(static: Static, a_little: Sequence[Uneven]) -> list[Way]:
-    """What costs nothing first. Where 16 bits are taken they come before a Mul: that would be float there."""
-    even = partial(even_channels, a_little=a_little)
-    folds, puts = partial(even, ways=[folded, everywhere]), partial(even, ways=[put_in])
-    turns, splits = partial(rotate_streams, a_little=a_little), partial(split_outliers, a_little=a_little)
+    """What costs least first. Where 16 bits are taken they come before a Mul: that would be float there."""
     if static.target.sixteen_bits:
-        return [better_of(folds, turns), widen_joins, better_of(puts, splits), leave_joins_in_float]
-    return [
-        better_of(partial(even, ways=[folded, everywhere, put_in]), turns, splits),
-        leave_joins_in_float,
-    ]
+        return [_best(a_little, _free), widen_joins, _best(a_little, _with_nodes), leave_joins_in_float]
+    return [_best(a_little, _free, _with_nodes), leave_joins_in_float]
 
 
-def better_of(*ways: Way) -> Way:
-    """Each tried by itself; a later one has to bring `MIN_GAIN_DB` more than those before it, and none is tried where
-    the outputs are good."""
+def _best(a_little: Sequence[Uneven], *makers: Forms) -> Way:
+    """Of all their forms. What is uneven `a_little` is the cause where nothing is more."""
 
     def way(static: Static, uneven: Sequence[Uneven], judge: Judge, before: float) -> list[Repair]:
-        best, taken, reached = static, list[Repair](), before
-        for tried in ways:
-            if reached >= GOOD_DB:
-                break
-            copy = static.on_clone()
-            if made := tried(copy, uneven, judge, reached):
-                best, taken, reached = (
-                    copy,
-                    [replace(each, before_db=before) for each in made],
-                    made[-1].after_db,
-                )
-        if taken:
-            static.become(best)
-        return taken
+        forms = (make(static, uneven, uneven or a_little, judge) for make in makers)
+        return take_best(static, chain.from_iterable(forms), judge, before)
 
     return way
+
+
+def _free(
+    static: Static, uneven: Sequence[Uneven], causes: Sequence[Uneven], judge: Judge
+) -> Iterator[EqualForm]:
+    """They cost nothing at run time."""
+    yield from evened(static, uneven, causes, folded, everywhere)
+    yield from rotated(static, causes, judge)
+
+
+def _with_nodes(
+    static: Static, uneven: Sequence[Uneven], causes: Sequence[Uneven], _: Judge
+) -> Iterator[EqualForm]:
+    yield from evened(static, uneven, causes, put_in)
+    yield from split(static, causes)

@@ -1,4 +1,4 @@
-"""Evens out what is uneven by scales in the weights around it, where that was measured to help."""
+"""Evens out what is uneven by scales in the weights around it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
@@ -7,8 +7,7 @@ from worker.compression.ir.operator_sets import MATMULS_AND_CONV
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.preparation.scale_groups.even_out import even_out, factors_of
 from worker.compression.quantization.preparation.scale_groups.rules import label_channels
-from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
-from worker.compression.quantization.search.repair.repairs import Repair
+from worker.compression.quantization.search.repair.uneven_scales.equal_forms import EqualForm
 from worker.compression.quantization.search.repair.uneven_scales.uneven import (
     SCALED_SAMPLES,
     Uneven,
@@ -22,31 +21,17 @@ Try = tuple[set[str], Cuts, str]
 """Names of uneven values, where a Mul may be put in, and how that is called."""
 
 
-def even_channels(
-    static: Static,
-    uneven: Sequence[Uneven],
-    judge: Judge,
-    before: float,
-    a_little: Sequence[Uneven],
-    ways: Sequence[Callable[[Static, Sequence[Uneven]], Iterator[Try]]],
-) -> list[Repair]:
-    """Change `static` in place, by the best that is tried, and answer what that brought; `before` is its signal to
-    noise. What is uneven `a_little` is the cause where nothing is more."""
-    best: tuple[Static, float, str] | None = None
+Way = Callable[[Static, Sequence[Uneven]], Iterator[Try]]
+
+
+def evened(
+    static: Static, uneven: Sequence[Uneven], causes: Sequence[Uneven], *ways: Way
+) -> Iterator[EqualForm]:
+    """What the ways try, as far as any factor can be folded."""
     for names, cuts, remedy in chain.from_iterable(way(static, uneven) for way in ways):
-        evened = _evened(static, names, cuts)
-        if evened is None:
-            continue
-        reached = judge.snr_db(evened)
-        if reached >= (before if best is None else best[1]) + MIN_GAIN_DB:
-            best = evened, reached, remedy
-    if best is None:
-        return []
-    evened, after, remedy = best
-    causes = uneven or a_little
-    evened.observe(lambda _: None)
-    static.become(evened)
-    return [Repair("channels", str(causes[0].value.name), _cause(causes), remedy, before, after)]
+        form = _evened(static, names, cuts)
+        if form is not None:
+            yield EqualForm(form, "channels", str(causes[0].value.name), _cause(causes), remedy)
 
 
 def _cause(uneven: Sequence[Uneven]) -> str:

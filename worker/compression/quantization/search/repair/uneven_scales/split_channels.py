@@ -1,6 +1,6 @@
-"""Splits outlier channels of what layers read into several, where that was measured to help."""
+"""Splits outlier channels of what layers read into several."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -10,8 +10,7 @@ from worker.compression.layers.linear import Linear, linear
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.preparation.outlier_split import parts_of, split_channels
 from worker.compression.quantization.preparation.scale_groups.rules import label_channels
-from worker.compression.quantization.search.repair.judge import MIN_GAIN_DB, Judge
-from worker.compression.quantization.search.repair.repairs import Repair
+from worker.compression.quantization.search.repair.uneven_scales.equal_forms import EqualForm
 from worker.compression.quantization.search.repair.uneven_scales.uneven import (
     SCALED_SAMPLES,
     Uneven,
@@ -21,31 +20,18 @@ from worker.compression.quantization.search.repair.uneven_scales.uneven import (
 SHOWN = 3
 
 
-def split_outliers(
-    static: Static, uneven: Sequence[Uneven], judge: Judge, before: float, a_little: Sequence[Uneven] = ()
-) -> list[Repair]:
-    """Change `static` in place, and answer what that brought; `before` is its signal to noise. What is uneven
-    `a_little` is the cause where nothing is more."""
-    causes = [each for each in uneven or a_little if not each.joins]
-    names = {str(each.value.name) for each in causes}
-    if not names:
-        return []
-    split = static.on_clone()
-    told = _split(split, names)
-    if not told:
-        return []
-    after = judge.snr_db(split)
-    if after < before + MIN_GAIN_DB:
-        return []
-    split.observe(lambda _: None)
-    static.become(split)
-    first = next(each for each in causes if str(each.value.name) in told)
-    others = f" (and those of {len(told) - 1} others)" if len(told) > 1 else ""
-    remedy = f"{told[str(first.value.name)]}{others}"
-    return [Repair("split", str(first.value.name), first.words, remedy, before, after)]
+def split(static: Static, uneven: Sequence[Uneven]) -> Iterator[EqualForm]:
+    """The outliers of all that is uneven and no join."""
+    causes = {str(each.value.name): each for each in uneven if not each.joins}
+    form = static.on_clone()
+    told = _split(form, causes.keys()) if causes else {}
+    if told:
+        first = next(name for name in causes if name in told)
+        others = f" (and those of {len(told) - 1} others)" if len(told) > 1 else ""
+        yield EqualForm(form, "split", first, causes[first].words, f"{told[first]}{others}")
 
 
-def _split(static: Static, names: set[str]) -> dict[str, str]:
+def _split(static: Static, names: Collection[str]) -> dict[str, str]:
     """By the value's name what was done."""
     seen = see_channels(static, label_channels(static.edit), SCALED_SAMPLES)
     told = {}
@@ -59,7 +45,7 @@ def _split(static: Static, names: set[str]) -> dict[str, str]:
     return told
 
 
-def _read(static: Static, names: set[str]) -> Iterator[tuple[ir.Value, list[Linear]]]:
+def _read(static: Static, names: Collection[str]) -> Iterator[tuple[ir.Value, list[Linear]]]:
     """Values of these names that quantized layers read, all of whose channels each layer multiplies."""
     readers: dict[ir.Value, list[Linear]] = {}
     for layer in filter(None, map(linear, static.selection().weighted)):
