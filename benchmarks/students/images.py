@@ -66,7 +66,7 @@ STAYING: Final = ["node_Conv_380", "node_Conv_384", "node_Conv_393", "node_Conv_
 names what is there."""
 HALF: Final[Steps] = [
     {**_blocks(0.99), "exclude": STAYING},
-    {"kind": "channel_pruning", "target": "macs", "amount": 0.35, "exclude": INNER},
+    {"kind": "channel_pruning", "target": "macs", "amount": 0.39, "exclude": INNER},
     {
         **TRAINED,
         "features": [{"teacher": one, "student": other, "weight": 10} for one, other in STAGES.items()],
