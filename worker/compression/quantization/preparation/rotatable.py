@@ -9,6 +9,7 @@ Whatever else reads or makes one of them keeps all of them as they are, and is n
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -57,7 +58,7 @@ class _Rotation:
     group: Group
     roots: dict[Channel, int]
 
-    @property
+    @cached_property
     def order(self) -> Vector:
         """The class of each channel."""
         return np.array([self.roots[channel] for channel in self.group.channels], np.int64)

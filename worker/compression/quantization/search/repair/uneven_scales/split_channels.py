@@ -23,9 +23,10 @@ SHOWN = 3
 def split(static: Static, uneven: Sequence[Uneven]) -> Iterator[EqualForm]:
     """The outliers of all that is uneven and no join."""
     causes = {str(each.value.name): each for each in uneven if not each.joins}
+    if not causes:
+        return
     form = static.on_clone()
-    told = _split(form, causes.keys()) if causes else {}
-    if told:
+    if told := _split(form, causes.keys()):
         first = next(name for name in causes if name in told)
         others = f" (and those of {len(told) - 1} others)" if len(told) > 1 else ""
         yield EqualForm(form, "split", first, causes[first].words, f"{told[first]}{others}")
